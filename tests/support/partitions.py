@@ -17,6 +17,8 @@ from musterd.store.postgres_tx import PostgresTx
 
 PARTITIONS = 4
 _PARTITION = re.compile(r"(?P<table>\w+)_p\d+")
+_READS_OR_WRITES = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH)\b")
+"""Other statements, such as CREATE INDEX, cannot be explained."""
 
 SCATTERS: Mapping[str, Sequence[str]] = {
     "a test looks at the tables, or changes them": ("test", "test_"),
@@ -166,7 +168,7 @@ class PlanWatch:
 
     async def explain(self, tx: PostgresTx, statement: Statement, params: Params) -> None:
         """Note the partitions that a statement touches."""
-        if statement.name in self.explained or statement.text == "ANALYZE":
+        if statement.name in self.explained or not _READS_OR_WRITES.match(statement.text):
             return
         self.explained.add(statement.name)
         cursor = tx._cursor.connection.cursor(row_factory=tuple_row)

@@ -1,7 +1,7 @@
 import { Inbox as InboxIcon } from "lucide-react";
 import { Link } from "wouter";
-import { Button } from "../shared/Button";
 import { Time } from "../shared/Figures";
+import { NextPage, type PagedList } from "../shared/NextPage";
 import { EmptyState } from "../shared/PageStates";
 import { type Approval, argumentsOf, callerWithTeam, toolOf } from "./approval";
 import type { Inbox } from "./inbox";
@@ -9,23 +9,18 @@ import { OnlyHere } from "./OnlyHere";
 import { isSoon, leftText } from "./question/deadline";
 import { argumentLine, outcomeOf, reasonOf } from "./question/wording";
 
-/** What waits but is not listed yet. */
-export interface MorePages {
-  isLoading: boolean;
-  load: () => void;
-}
-
 export interface ApprovalListProps {
   inbox: Inbox;
   /** How many wait, also those that are not listed yet. */
   count: number;
-  more: MorePages | null;
+  /** The pages of what waits. */
+  pending: PagedList;
   now: number;
   currentId: string | undefined;
 }
 
 /** What needs a decision, soonest expiry first, and what was decided in the last 24 hours. */
-export function ApprovalList({ inbox, count, more, now, currentId }: ApprovalListProps) {
+export function ApprovalList({ inbox, count, pending, now, currentId }: ApprovalListProps) {
   return (
     <>
       <h2 className="list-group">Needs you · {count}</h2>
@@ -41,13 +36,7 @@ export function ApprovalList({ inbox, count, more, now, currentId }: ApprovalLis
           </Item>
         ))}
       </ul>
-      {more === null ? null : (
-        <div className="flex justify-center p-1.5">
-          <Button kind="quiet" disabled={more.isLoading} onClick={more.load}>
-            {more.isLoading ? "Loading" : "Show more questions"}
-          </Button>
-        </div>
-      )}
+      <NextPage list={pending} label="Show more questions" />
       <h2 className="list-group">Decided in the last 24 hours · {inbox.decided.length}</h2>
       {inbox.decided.length === 0 ? (
         <p className="px-5 py-3 text-ink-3">Decisions and expired questions are listed here for 24 hours.</p>

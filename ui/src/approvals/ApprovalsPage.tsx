@@ -7,10 +7,11 @@ import { useConnection } from "../api/feed";
 import { serverNow } from "../api/serverClock";
 import { usePageTitle } from "../app/pageTitle";
 import { useKeys } from "../shared/keyboard";
+import type { PagedList } from "../shared/NextPage";
 import { Banner, EmptyState, Unread, UnreadPage } from "../shared/PageStates";
 import { useIsPhone } from "../shared/useIsPhone";
 import { useNow } from "../shared/useNow";
-import { ApprovalList, type MorePages } from "./ApprovalList";
+import { ApprovalList } from "./ApprovalList";
 import { ApprovalView } from "./ApprovalView";
 import type { Approval } from "./approval";
 import { type Inbox, neighbour, nextPending, toInbox } from "./inbox";
@@ -31,13 +32,13 @@ export default function ApprovalsPage({ approvalId }: { approvalId: string | nul
     };
     return <UnreadPage title="Approvals" error={error} onRetry={retry} />;
   }
-  const { hasNextPage, isFetchingNextPage: isLoading, fetchNextPage } = pending;
+  const { hasNextPage } = pending;
   const inbox = toInbox(listed, recent.data.data, rough, hasNextPage);
   return (
     <InboxPanes
       inbox={inbox}
       count={hasNextPage ? (pending.data.pages.at(-1)?.meta.total_count ?? 0) : inbox.pending.length}
-      more={hasNextPage ? { isLoading, load: () => void fetchNextPage() } : null}
+      pending={pending}
       now={rough}
       approvalId={approvalId}
       isPhone={isPhone}
@@ -49,13 +50,13 @@ interface InboxPanesProps {
   inbox: Inbox;
   /** Of all that wait, also those that are not listed yet. */
   count: number;
-  more: MorePages | null;
+  pending: PagedList;
   now: number;
   approvalId: string | null;
   isPhone: boolean;
 }
 
-function InboxPanes({ inbox, count, more, now, approvalId, isPhone }: InboxPanesProps) {
+function InboxPanes({ inbox, count, pending, now, approvalId, isPhone }: InboxPanesProps) {
   const listed = [...inbox.pending, ...inbox.decided];
   // Beside the list the first question is open; on a phone the list comes first.
   const shownId = approvalId ?? (isPhone ? undefined : listed[0]?.id);
@@ -82,7 +83,7 @@ function InboxPanes({ inbox, count, more, now, approvalId, isPhone }: InboxPanes
           <div className="pane-list-head">
             <h1>Approvals</h1>
           </div>
-          <ApprovalList inbox={inbox} count={count} more={more} now={now} currentId={shownId} />
+          <ApprovalList inbox={inbox} count={count} pending={pending} now={now} currentId={shownId} />
         </nav>
       ) : null}
       {isPhone && shownId === undefined ? null : (

@@ -3,6 +3,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { Button } from "../shared/Button";
 import { Menu, type MenuItem } from "../shared/Menu";
+import { NextPage } from "../shared/NextPage";
 import { Banner, EmptyState, Unread } from "../shared/PageStates";
 import { useIsPhone } from "../shared/useIsPhone";
 import { AboutDialog } from "./AboutDialog";
@@ -38,13 +39,7 @@ export function Conversation({ session, item }: ConversationProps) {
       <Head session={session} item={item} />
       <Scroll turns={turns}>
         {isLoading ? <Unread error={error} onRetry={retry} /> : null}
-        {runs.hasNextPage ? (
-          <div className="mb-4 text-center">
-            <Button kind="quiet" disabled={runs.isFetchingNextPage} onClick={() => void runs.fetchNextPage()}>
-              Show earlier runs
-            </Button>
-          </div>
-        ) : null}
+        <NextPage list={runs} label="Show earlier runs" />
         {!isLoading && turns.length === 0 ? (
           <EmptyState title="No runs yet">Start the first one below.</EmptyState>
         ) : null}

@@ -3,6 +3,7 @@ import { Link } from "wouter";
 import type { ParamChanges } from "../app/hashLocation";
 import { Button } from "../shared/Button";
 import { Time } from "../shared/Figures";
+import { NextPage } from "../shared/NextPage";
 import { EmptyState, Unread } from "../shared/PageStates";
 import { Dot } from "../shared/Status";
 import { STATUS_LABEL, STATUS_TONE } from "../shared/status";
@@ -59,13 +60,7 @@ export function SessionList({ list, sessions, filter, onFilter, currentId }: Ses
           />
         ))}
       </ul>
-      {list.hasNextPage ? (
-        <div className="p-3 text-center">
-          <Button kind="quiet" disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>
-            Show older sessions
-          </Button>
-        </div>
-      ) : null}
+      <NextPage list={list} label="Show older sessions" />
     </>
   );
 }
