@@ -145,9 +145,11 @@ class SessionSubscription:
             async for flush in run.subscription.available():
                 yield run, flush
             if run.has_ended or run.subscription.is_closed:
+                has_read_end = run.has_ended  # else this process stops, and the subscriber resumes the run elsewhere
                 run.has_ended = True
                 self._leave(run)
-                self._forget_unless_found_again(run)
+                if has_read_end:
+                    self._forget_unless_found_again(run)
                 # A message that the run did not take begins the session's next run when the run ends: look for it.
                 self._watch.has_changed = True
 
