@@ -5,8 +5,8 @@ thread. Each check has a bound on its work: the parts of the schema that may app
 steps of its patterns for each character.
 
 Whether a value matches is cheap to say, even for schemas that refer to themselves: the library remembers, for such a
-part and an object or array, whether they match. What is wrong is not: it then tries each choice at each level. Problems
-are therefore described only as far as the bound allows.
+part and an object or array, whether they match. What is wrong is not cheap to say: it then describes the problems of
+each choice at each level. So problems are described only as far as the bound allows.
 """
 
 import functools
@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.problem_lists import shortened
-from musterd.core.schema_costs import SchemaCost, SchemaRefused, schema_cost
+from musterd.core.schema_costs import LARGEST_PATTERNS, SchemaCost, SchemaRefused, schema_cost
+from musterd.core.value_sizes import ValueSize, characters_under, value_size
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
 MAX_WORK = 25_000_000
 """Most steps of one check: about a tenth of a second."""
-_PART_STEPS, _PROBLEM_STEPS = 2, 500
+MAX_PROBLEMS = 5000
+"""Most problems of a value that the library may have to describe: it needs tens of microseconds for each."""
+_PART_STEPS = 2
 
 
 class TooMuchWork(Exception):
@@ -42,8 +45,7 @@ class SchemaCheck:
 
         :raises TooMuchWork: it would take too long to say.
         """
-        size = value_size(value)
-        if size.values * self.cost.width * _PART_STEPS + size.characters * self.cost.matching > MAX_WORK:
+        if self._steps(value, value_size(value)) > MAX_WORK:
             raise TooMuchWork
         return self.validator.is_valid(value)
 
@@ -52,19 +54,31 @@ class SchemaCheck:
         import jsonschema_rs
 
         size = value_size(value)
-        applications = self.cost.width * max(1, self.cost.loops) ** size.levels
+        # To describe problems the library follows a part that refers to itself once for each way that leads to it.
+        times = max(1, self.cost.loops) ** size.levels
+        problems = size.values * self.cost.width * times
         # Each problem has a text, which may contain the whole value.
-        to_describe_all = applications * (size.values * _PROBLEM_STEPS + size.characters)
-        if to_describe_all <= MAX_WORK:
+        if problems <= MAX_PROBLEMS and problems * size.characters <= MAX_WORK:
             return list(self.validator.iter_errors(value))
-        to_reach_first = applications * size.values * _PART_STEPS + size.characters * self.cost.matching
-        if self.cost.has_choices or to_reach_first > MAX_WORK:
+        # The first problem may be that no choice matches: its text takes the problems of all choices.
+        of_choices = size.values * self.cost.choices * times + self.cost.leaf_choices
+        if of_choices > MAX_PROBLEMS or of_choices * size.characters > MAX_WORK:
+            return []
+        if self._steps(value, size) * times > MAX_WORK:
             return []
         try:
             self.validator.validate(value)
         except jsonschema_rs.ValidationError as error:
             return [error]
         return []
+
+    def _steps(self, value: Json, size: ValueSize) -> int:
+        cost = self.cost
+        steps = size.values * cost.width * _PART_STEPS
+        if cost.matching:
+            characters = size.characters if cost.has_any_name else characters_under(value, cost.names)
+            steps += characters * cost.matching
+        return steps
 
 
 def schema_check(schema: JsonObject) -> SchemaCheck:
@@ -76,28 +90,37 @@ def schema_check(schema: JsonObject) -> SchemaCheck:
         text = jsontext.dumps(schema)
     except (TypeError, ValueError, RecursionError) as error:
         raise SchemaRefused("be a JSON schema") from error
-    return _compiled(text)
+    check = _compiled(text)
+    if isinstance(check, SchemaRefused):
+        raise check.again()
+    return check
 
 
 @functools.lru_cache(maxsize=16)  # the largest take five megabytes each
-def _compiled(text: str) -> SchemaCheck:
+def _compiled(text: str) -> SchemaCheck | SchemaRefused:
     import jsonschema_rs
 
-    schema: JsonObject = jsontext.loads(text)
-    cost = schema_cost(schema)
-    if cost.unresolved is not None:
-        expected = "be a JSON schema with internal references only, such as #/$defs/name"
-        raise SchemaRefused(expected, part=cost.unresolved[:200])
     try:
+        schema: JsonObject = jsontext.loads(text)
+        cost = schema_cost(schema)
+        if cost.compiling > LARGEST_PATTERNS:
+            return SchemaRefused("have fewer or shorter patterns, with fewer repetitions", is_too_large=True)
+        if cost.width * cost.loops > MAX_WORK:  # the library remembers results, but not across copies of a target
+            return SchemaRefused("refer to itself in fewer places", is_too_large=True)
+        if cost.unresolved is not None:
+            expected = "be a JSON schema with internal references only, such as #/$defs/name"
+            return SchemaRefused(expected, part=cost.unresolved[:200])
         # Only patterns that take linear time: those with look-around or back-references may take hours for a crafted
         # text. A text is not compiled as a pattern either, which the format "regex" of older drafts means.
         validator = jsonschema_rs.validator_for(
             schema, offline=True, pattern_options=jsonschema_rs.RegexOptions(), formats={"regex": _any_text}
         )
+    except SchemaRefused as refusal:
+        return refusal.again()
     except jsonschema_rs.ValidationError as error:
-        raise SchemaRefused(f"be a JSON schema: {shortened(error.message)}") from error
-    except (TypeError, ValueError, RecursionError, jsonschema_rs.ReferencingError) as error:
-        raise SchemaRefused("be a JSON schema") from error
+        return SchemaRefused(f"be a JSON schema: {shortened(error.message)}")
+    except (TypeError, ValueError, RecursionError, jsonschema_rs.ReferencingError):
+        return SchemaRefused("be a JSON schema")
     return SchemaCheck(cost, validator)
 
 
@@ -123,35 +146,6 @@ def described(error: "jsonschema_rs.ValidationError") -> str:
     place = ".".join(str(part) for part in error.instance_path)
     message = shortened(error.message)
     return f"{place}: {message}" if place else message
-
-
-@dataclass(slots=True)
-class ValueSize:
-    """The size of a JSON value: the values in it, the characters of its texts and names, and its levels."""
-
-    values: int = 0
-    characters: int = 0
-    levels: int = 0
-
-
-def value_size(value: Json) -> ValueSize:
-    """The size of a JSON value."""
-    size = ValueSize()
-    level: list[Json] = [value]
-    while level:
-        size.levels += 1
-        size.values += len(level)
-        below: list[Json] = []
-        for item in level:
-            if isinstance(item, str):
-                size.characters += len(item)
-            elif isinstance(item, list):
-                below += item
-            elif isinstance(item, dict):
-                size.characters += sum(map(len, item))
-                below += item.values()
-        level = below
-    return size
 
 
 def _any_text(_text: str) -> bool:

@@ -5,10 +5,12 @@ measurement follows each reference once, so it takes time in proportion to the s
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.value_sizes import value_size
 
 LARGEST_SCHEMA = 20_000
 """Most parts of a schema after each reference is replaced by its target."""
@@ -22,13 +24,30 @@ _MAPPINGS = ("properties", "patternProperties", "$defs", "definitions", "depende
 _IN_PLACE = frozenset(
     {*_REFERENCES, "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"}
 )
+_ANY_NAME = frozenset(
+    {
+        "patternProperties",
+        "additionalProperties",
+        "propertyNames",
+        "dependentSchemas",
+        "dependencies",
+        "unevaluatedProperties",
+    }
+)
 _UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
 # If a value does not match one of these, the library collects the problems of all parts below it.
 _CHOICES = frozenset({"anyOf", "oneOf", "not", "if", "contains", "propertyNames", *_UNEVALUATED})
+# These apply to values inside of the value.
+_INSIDE = frozenset(
+    {"additionalProperties", "items", "prefixItems", "additionalItems", "contains", "propertyNames", *_UNEVALUATED}
+)
+# Their values are no schemas.
+_DATA = frozenset({"default", "examples", "const", "enum"})
 _UNEVALUATED_FACTOR = 3
 """``unevaluated…`` checks the schemas beside it again, and so on for those inside them (measured: up to 2.5 times)."""
-_OBJECT_FACTOR = 20
-"""Comparing with an object or list of an ``enum`` takes so much longer than checking one keyword."""
+_OBJECT_FACTOR, _SCALAR_SHARE = 20, 20
+"""Comparing with an object or list of an ``enum`` takes so much longer than checking one keyword, and with a text or
+number so much less."""
 
 
 class SchemaRefused(ValueError):
@@ -43,55 +62,87 @@ class SchemaRefused(ValueError):
         super().__init__(f"The schema should {expected}")
         self.expected, self.is_too_large, self.part = expected, is_too_large, part
 
+    def again(self) -> "SchemaRefused":
+        """The same refusal, without the traceback of this one."""
+        return SchemaRefused(self.expected, is_too_large=self.is_too_large, part=self.part)
+
 
 @dataclass(slots=True)
 class SchemaCost:
     """The cost of a schema, or of a part of one.
 
-    :ivar parts: its JSON values, each reference replaced by its target.
-    :ivar width: the most of its parts that apply to one value; of the properties of an object only one does.
+    :ivar parts: its JSON values, each reference replaced by its target; a target that leads to itself counts once.
+    :ivar here: how many of its parts apply to the value itself.
+    :ivar inside: the most of its parts that apply to one of the values in the value.
     :ivar compiling: the size of its patterns, to compile them.
-    :ivar matching: the most steps for one character of a text, of all patterns that apply to it.
+    :ivar matching_here: the most steps for one character of the value, if it is a text.
+    :ivar matching_inside: the same for a text in the value.
     :ivar loops: how often a part that refers to itself may apply to one value within it.
-    :ivar has_choices: whether describing a problem may mean to describe those of many parts.
+    :ivar choices: how many parts the choices between schemas of objects or lists have: if no choice matches a value,
+        the problems of all values in it are described.
+    :ivar leaf_choices: how many parts the other choices have.
+    :ivar names: the properties whose texts its patterns may apply to; None stands for texts that are in no object.
+    :ivar has_any_name: whether its patterns may apply to the texts of all properties.
     :ivar copies: of a whole schema, how many of its parts are copies: they come from a target of several references.
     :ivar unresolved: of a whole schema, a reference that leads to none of its parts, or a part with an address of its
         own, which changes the meaning of references. The cost of checking values is unknown then.
     """
 
     parts: int = 1
-    width: int = 1
+    here: int = 1
+    inside: int = 0
     compiling: int = 0
-    matching: int = 0
+    matching_here: int = 0
+    matching_inside: int = 0
     loops: int = 0
-    has_choices: bool = False
+    choices: int = 0
+    leaf_choices: int = 0
+    names: set[str | None] = field(default_factory=set)
+    has_any_name: bool = False
     copies: int = 0
     unresolved: str | None = None
 
+    @property
+    def width(self) -> int:
+        """The most parts that apply to one value."""
+        return max(self.here, self.inside)
+
+    @property
+    def matching(self) -> int:
+        """The most steps for one character of a text."""
+        return max(self.matching_here, self.matching_inside)
+
     def add(self, other: "SchemaCost", times: int = 1) -> None:
         """Add the cost of a part that applies to the same value, ``times`` times."""
-        self.parts += other.parts
-        self.width += other.width * times
-        self.compiling += other.compiling
-        self.matching += other.matching * times
+        self._add_size(other)
+        self.here += other.here * times
+        self.inside += other.inside * times
+        self.matching_here += other.matching_here * times
+        self.matching_inside += other.matching_inside * times
         self.loops += other.loops * times
-        self.has_choices |= other.has_choices
 
-    def add_one_of(self, others: list["SchemaCost"]) -> None:
-        """Add the costs of parts of which at most one applies to each value."""
-        for other in others:
-            self.parts += other.parts
-            self.compiling += other.compiling
-            self.has_choices |= other.has_choices
-        self.width += max((other.width for other in others), default=0)
-        self.matching += max((other.matching for other in others), default=0)
-        self.loops += max((other.loops for other in others), default=0)
+    def add_inside(self, others: Iterable["SchemaCost"]) -> None:
+        """Add the costs of parts of which at most one applies to each value in the value."""
+        parts = list(others)
+        for part in parts:
+            self._add_size(part)
+        self.inside += max((part.width for part in parts), default=0)
+        self.matching_inside += max((part.matching for part in parts), default=0)
+        self.loops += max((part.loops for part in parts), default=0)
+
+    def _add_size(self, other: "SchemaCost") -> None:
+        self.parts += other.parts
+        self.compiling += other.compiling
+        self.choices += other.choices
+        self.leaf_choices += other.leaf_choices
+        self.names |= other.names
+        self.has_any_name |= other.has_any_name
 
 
 def schema_cost(schema: JsonObject) -> SchemaCost:
     """The cost of a schema.
 
-    :raises SchemaRefused: it is too large.
+    :raises SchemaRefused: it has too many parts.
     """
     meter = _Meter(schema)
     try:
@@ -99,8 +150,6 @@ def schema_cost(schema: JsonObject) -> SchemaCost:
     except RecursionError as error:
         raise _too_many_parts() from error
     _require_few(cost.parts)
-    if cost.compiling > LARGEST_PATTERNS:
-        raise SchemaRefused("have fewer or shorter patterns, with fewer repetitions", is_too_large=True)
     cost.copies, cost.unresolved = cost.parts - meter.visited, meter.unresolved
     return cost
 
@@ -113,11 +162,30 @@ class _Meter:
         self._identifier = "id" if "draft-04" in str(schema.get("$schema")) else "$id"
         self._schema = {name: value for name, value in schema.items() if name != self._identifier}
         self._costs: dict[str, SchemaCost] = {}
+        self._recursive: list[SchemaCost] = []
+        self._targets: dict[str, Json] = {}
+        self._references: dict[str, list[str]] = {}
         self.visited = 0
 
     def root_cost(self) -> SchemaCost:
+        """The cost of the whole schema."""
+        cost, loops = self._cost(self._used()), 0
+        # The library remembers whether a value matches a target that leads to itself, so it checks this once for a
+        # value, beside what the schema itself checks.
+        for target in self._recursive:
+            cost.parts += target.parts
+            cost.compiling += target.compiling
+            cost.here += target.width
+            cost.inside += target.width
+            cost.matching_inside += target.matching
+            cost.has_any_name |= None in target.names  # any property may refer to the target
+            loops = max(loops, target.loops, 1)
+        cost.loops = loops
+        return cost
+
+    def _used(self) -> JsonObject:
         # Definitions count only if they are referenced: the others are never used to check a value.
-        return self._cost({name: part for name, part in self._schema.items() if name not in ("$defs", "definitions")})
+        return {name: part for name, part in self._schema.items() if name not in ("$defs", "definitions")}
 
     def _cost(self, part: Json) -> SchemaCost:
         self._visit()
@@ -138,43 +206,103 @@ class _Meter:
         _require_few(self.visited)
 
     def _keyword_cost(self, name: str, value: Json) -> SchemaCost:
+        if name in _DATA:
+            return self._data_cost(name, value)
         if name in _MAPPINGS and isinstance(value, dict):
-            return self._mapping_cost(name, value)
-        cost = self._cost(value)
-        cost.has_choices |= name in _CHOICES
+            cost = self._mapping_cost(name, value)
+        elif name in _INSIDE:
+            cost = SchemaCost(parts=0)
+            cost.add_inside([self._cost(value)])
+        else:
+            cost = self._cost(value)
         if name in _REFERENCES and isinstance(value, str):
             cost.add(self._target_cost(value))
         elif name == "pattern" and isinstance(value, str):
             cost.add(_pattern_cost(value))
-        elif name == "enum" and isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
-            cost.width *= _OBJECT_FACTOR
+            cost.names.add(None)
+        if name in _CHOICES:
+            if cost.inside or cost.loops:
+                cost.choices = cost.here + cost.inside
+            else:
+                cost.leaf_choices = cost.here
+        cost.has_any_name |= name in _ANY_NAME and cost.matching > 0
         return cost
+
+    def _data_cost(self, name: str, value: Json) -> SchemaCost:
+        size = value_size(value).values
+        self.visited += size
+        _require_few(self.visited)
+        if name != "enum" or not isinstance(value, list):
+            return SchemaCost(parts=size)
+        has_objects = any(isinstance(item, dict | list) for item in value)
+        return SchemaCost(parts=size, here=size * _OBJECT_FACTOR if has_objects else 1 + size // _SCALAR_SHARE)
 
     def _mapping_cost(self, name: str, parts: JsonObject) -> SchemaCost:
         self._visit()
-        cost = SchemaCost(width=1 + len(parts))
-        costs = [self._cost(part) for part in parts.values()]
+        cost = SchemaCost(here=1 + len(parts))
+        costs = {key: self._cost(part) for key, part in parts.items()}
         if name == "properties":
-            cost.add_one_of(costs)
+            for key, part_cost in costs.items():
+                if None in part_cost.names:  # a pattern applies to the property's own texts
+                    part_cost.names = (part_cost.names - {None}) | {key}
+            cost.add_inside(costs.values())
             return cost
-        for pattern, part_cost in zip(parts, costs, strict=True):
-            cost.add(part_cost)
+        for key, part_cost in costs.items():
             if name == "patternProperties":
-                cost.add(_pattern_cost(pattern))
+                cost.add(_pattern_cost(key))
+                cost.add_inside([part_cost])
+            else:
+                cost.add(part_cost)
         return cost
 
     def _target_cost(self, reference: str) -> SchemaCost:
         if reference not in self._costs:
-            self._costs[reference] = SchemaCost(parts=0, width=0, loops=1)  # counts a recursive reference once
+            self._costs[reference] = SchemaCost(parts=0, loops=1, inside=1)  # if it leads to itself
             try:
-                part = _resolve(self._schema, reference)
+                cost = self._cost(self._target(reference))
             except KeyError:
                 self.unresolved = self.unresolved or reference
                 self._costs[reference] = SchemaCost()
-            else:
-                self._costs[reference] = self.root_cost() if part is self._schema else self._cost(part)
-            _require_few(self._costs[reference].parts)
+                return self._costs[reference]
+            if self._leads_to_itself(reference):
+                self._recursive.append(cost)
+                # It is counted once, by root_cost.
+                cost = replace(cost, parts=0, compiling=0)
+            self._costs[reference] = cost
+            _require_few(cost.parts)
         return self._costs[reference]
+
+    def _leads_to_itself(self, reference: str) -> bool:
+        seen, remaining = set[str](), self._references_of(reference)
+        while remaining:
+            following = remaining.pop()
+            if following == reference:
+                return True
+            if following not in seen:
+                seen.add(following)
+                remaining += self._references_of(following)
+        return False
+
+    def _references_of(self, reference: str) -> list[str]:
+        """The references in the target of a reference."""
+        if reference not in self._references:
+            references, remaining = list[str](), [self._targets.get(reference)]
+            while remaining:
+                item = remaining.pop()
+                if isinstance(item, list):
+                    remaining += item
+                elif isinstance(item, dict):
+                    references += [item[name] for name in _REFERENCES if isinstance(item.get(name), str)]
+                    remaining += item.values()
+            self._references[reference] = references
+        return list(self._references[reference])
+
+    def _target(self, reference: str) -> Json:
+        """The part that a reference points to. Raises KeyError if there is no such part."""
+        if reference not in self._targets:
+            part = _resolve(self._schema, reference)
+            self._targets[reference] = self._used() if part is self._schema else part
+        return self._targets[reference]
 
 
 def _too_many_parts() -> SchemaRefused:
@@ -224,7 +352,7 @@ _WIDE_STEPS = 4
 def _pattern_cost(pattern: str) -> SchemaCost:
     """An upper bound of the compiled size of a pattern, and of its states: counted repetitions are written out."""
     if _VERBOSE.search(pattern):  # a comment may stand between a group and its repetition
-        return SchemaCost(parts=0, width=0, compiling=LARGEST_PATTERNS + 1)
+        return SchemaCost(parts=0, here=0, compiling=LARGEST_PATTERNS + 1)
     # For each open group the size and steps so far, and those of its last item, which a repetition multiplies.
     groups: list[list[int]] = [[0, 0, 0, 0]]
     for token in _PATTERN_TOKEN.finditer(pattern):
@@ -250,7 +378,7 @@ def _pattern_cost(pattern: str) -> SchemaCost:
                 continue
         group[:] = [group[0] + size, group[1] + steps, size, steps]
     size, steps = (sum(group[place] for group in groups) for place in (0, 1))
-    return SchemaCost(parts=0, width=0, compiling=size, matching=steps)
+    return SchemaCost(parts=0, here=0, compiling=size, matching_here=steps)
 
 
 def _token_cost(token: re.Match[str]) -> tuple[int, int]:

@@ -8,8 +8,9 @@ from musterd.core import jsontext
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.problem_lists import problem_list, read_problems
-from musterd.core.schema_checks import TooMuchWork, described, schema_check, value_size
+from musterd.core.schema_checks import TooMuchWork, described, schema_check
 from musterd.core.schema_costs import SchemaRefused
+from musterd.core.value_sizes import value_size
 from musterd.declare import BaseComponent, Component, named_schema
 
 FINAL_TOOL = "final_result"
@@ -76,9 +77,9 @@ class AnswerForm:
             if check.is_valid(value):
                 return value
         except TooMuchWork as error:
-            raise AnswerInvalid("The answer is too large to be checked against its schema. Make it shorter.") from error
+            raise AnswerInvalid("It is too large to be checked against the schema. Make it shorter.") from error
         errors = check.errors(value)
-        raise AnswerInvalid(described(errors[0]) if errors else "The answer does not match the schema.")
+        raise AnswerInvalid(described(errors[0]) if errors else "It does not match the schema.")
 
     def _check_as_declared(self, value: Json) -> Json:
         """Validate a value against a schema that only the operator may set, for example with look-around in patterns.
@@ -131,7 +132,7 @@ def _require_few_values(text: str) -> None:
     """
     # The cheap upper bound first: it also counts commas inside of strings.
     if jsontext.max_values(text) > MOST_VALUES and value_size(jsontext.loads(text)).values > MOST_VALUES:
-        raise AnswerInvalid(f"The answer has more than {MOST_VALUES} values. Make it shorter.")
+        raise AnswerInvalid(f"It has more than {MOST_VALUES:,} values. Make it shorter.")
 
 
 def _problems(error: ValidationError) -> str:

@@ -199,3 +199,69 @@ def test_a_property_may_be_named_like_a_keyword() -> None:
     assert schema_cost(hidden).width > 20
     named = {"properties": {"pattern": {"type": "string"}, "$ref": {"type": "string"}, "enum": {"type": "array"}}}
     assert schema_check(named).is_valid({"pattern": "(", "$ref": "x", "enum": []})
+
+
+def containers(number: int) -> dict[str, Any]:
+    """Kinds of containers, each of which may contain all kinds, as pydantic describes them."""
+    kinds = [{"$ref": f"#/$defs/k{place}"} for place in range(number)]
+    return {
+        "$ref": "#/$defs/k0",
+        "$defs": {
+            f"k{place}": {
+                "type": "object",
+                "properties": {
+                    "kind": {"const": f"k{place}"},
+                    "title": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                    "kids": {"type": "array", "items": {"anyOf": kinds}},
+                },
+                "required": ["kind"],
+            }
+            for place in range(number)
+        },
+    }
+
+
+def tree(levels: int, kind: int = 0) -> dict[str, Any]:
+    kids = [tree(levels - 1, (kind + number) % 8) for number in range(4)] if levels else []
+    return {"kind": f"k{kind}", "title": None, "kids": kids}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (containers(8), tree(4)),
+        (
+            {"properties": {"title": {"pattern": r"^[^\n]{1,500}$"}, "body": {"type": "string"}}},
+            {"body": "x" * 100_000},
+        ),
+        ({"items": {"enum": [str(number) for number in range(3000)]}}, ["2999"] * 5000),
+    ],
+    ids=["containers", "a pattern beside", "a long enum"],
+)
+def test_ordinary_values_are_checked(schema: dict[str, Any], value: Any) -> None:
+    with quick():
+        assert schema_check(schema).is_valid(value)
+
+
+def test_the_first_problem_of_a_long_list_is_described() -> None:
+    row = {"properties": {"qty": {"type": "integer"}, "note": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}
+    check = schema_check({"properties": {"rows": {"items": row}}})
+    rows: list[dict[str, Any]] = [{"qty": 1, "note": None} for _ in range(2000)]
+    rows[3]["qty"] = "3"
+    value = {"rows": rows}
+    assert not check.is_valid(value)
+    (error,) = check.errors(value)
+    assert described(error) == 'rows.3.qty: "3" is not of type "integer"'
+
+
+def test_copies_of_a_target_that_leads_to_itself_are_refused() -> None:
+    """The library does not remember results across copies: twelve doublings take a second, twenty take hours."""
+    doubling = growing(20)
+    doubling["$defs"]["d20"] = {"properties": {"a": {"$ref": "#/$defs/d0"}}}
+    with quick(), pytest.raises(SchemaRefused, match="refer to itself in fewer places"):
+        schema_check(doubling)
+
+
+def test_data_in_a_schema_is_no_schema() -> None:
+    schema = {"default": {"$ref": "x"}, "examples": [{"$id": "y"}], "properties": {"a": {"const": {"$ref": "z"}}}}
+    assert schema_check(schema).is_valid({"a": {"$ref": "z"}})

@@ -78,10 +78,6 @@ def test_tools_have_names_that_models_can_call_and_say_what_is_safe() -> None:
             listed("bad", inputSchema={**ANY, "$ref": "#/$defs/d0", "$defs": {**GROWING, "d40": {}}}),
             "bad: its inputSchema should have at most 20000 parts after its references are resolved",
         ),
-        (
-            listed("bad", inputSchema={**ANY, "properties": {"a": {"pattern": r"\pL{150}"}}}),
-            "bad: its inputSchema should have fewer or shorter patterns, with fewer repetitions",
-        ),
         (listed("bad", description="x" * 70_000), "bad: its definition is longer than 65536 bytes"),
     ],
 )

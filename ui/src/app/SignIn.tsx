@@ -35,18 +35,22 @@ export function SignIn({ isAgain = false }: { isAgain?: boolean }) {
 function KeyForm() {
   const [key, setKey] = useState("");
   const [problem, setProblem] = useState("");
+  const [isChecking, setIsChecking] = useState(false);
   const id = useId();
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     const trimmed = key.trim();
-    if (!trimmed) return;
+    if (!trimmed || isChecking) return;
     setProblem("");
+    setIsChecking(true);
     try {
       // One request first: a page sends many at once, and each counts against the limit of wrong keys.
       await checkKey(trimmed);
       signIn(trimmed);
     } catch (error) {
       setProblem(error instanceof ApiError ? error.message : "The key was not accepted."); // no header can hold it
+    } finally {
+      setIsChecking(false);
     }
   };
   return (
@@ -70,7 +74,7 @@ function KeyForm() {
         {problem}
       </p>
       <div className="mt-3 flex items-center gap-3">
-        <Button kind="primary" type="submit" disabled={!key.trim()}>
+        <Button kind="primary" type="submit" disabled={!key.trim() || isChecking}>
           Sign in
         </Button>
         <span className="text-ink-3">Kept until this tab is closed.</span>

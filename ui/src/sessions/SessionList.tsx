@@ -31,6 +31,7 @@ export function SessionList({ list, sessions, filter, onFilter, currentId }: Ses
           className="input"
           placeholder="Find by name or message"
           aria-label="Find sessions by name or first message"
+          maxLength={200} // the server's limit
           value={filter.text}
           onChange={(event) => onFilter({ q: event.target.value })}
         />
