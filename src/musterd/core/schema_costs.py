@@ -7,6 +7,7 @@ measurement follows each reference once, so it takes time in proportion to the s
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from urllib.parse import unquote
 
 from musterd.core.jsontypes import Json, JsonObject
@@ -163,8 +164,11 @@ class _Meter:
         self._schema = {name: value for name, value in schema.items() if name != self._identifier}
         self._costs: dict[str, SchemaCost] = {}
         self._recursive: list[SchemaCost] = []
-        self._targets: dict[str, Json] = {}
-        self._references: dict[str, list[str]] = {}
+        # The targets that are being measured, in the order in which they lead to each other, with their places; the
+        # first place to which each leads back; and, for those that are done, the target to which they lead back.
+        self._places: dict[str, int] = {}
+        self._lowest: list[int] = []
+        self._reached: dict[str, str] = {}
         self.visited = 0
 
     def root_cost(self) -> SchemaCost:
@@ -256,53 +260,41 @@ class _Meter:
         return cost
 
     def _target_cost(self, reference: str) -> SchemaCost:
+        if reference in self._places:  # it is being measured, so it leads to itself
+            self._reach(reference)
+            return SchemaCost(parts=0, loops=1, inside=1)
         if reference not in self._costs:
-            self._costs[reference] = SchemaCost(parts=0, loops=1, inside=1)  # if it leads to itself
-            try:
-                cost = self._cost(self._target(reference))
-            except KeyError:
-                self.unresolved = self.unresolved or reference
-                self._costs[reference] = SchemaCost()
-                return self._costs[reference]
-            if self._leads_to_itself(reference):
-                self._recursive.append(cost)
-                # It is counted once, by root_cost.
-                cost = replace(cost, parts=0, compiling=0)
-            self._costs[reference] = cost
-            _require_few(cost.parts)
+            self._costs[reference] = self._measured(reference)
+            _require_few(self._costs[reference].parts)
+        elif (ancestor := self._reached.get(reference)) in self._places:
+            self._reach(ancestor)
         return self._costs[reference]
 
-    def _leads_to_itself(self, reference: str) -> bool:
-        seen, remaining = set[str](), self._references_of(reference)
-        while remaining:
-            following = remaining.pop()
-            if following == reference:
-                return True
-            if following not in seen:
-                seen.add(following)
-                remaining += self._references_of(following)
-        return False
-
-    def _references_of(self, reference: str) -> list[str]:
-        """The references in the target of a reference."""
-        if reference not in self._references:
-            references, remaining = list[str](), [self._targets.get(reference)]
-            while remaining:
-                item = remaining.pop()
-                if isinstance(item, list):
-                    remaining += item
-                elif isinstance(item, dict):
-                    references += [item[name] for name in _REFERENCES if isinstance(item.get(name), str)]
-                    remaining += item.values()
-            self._references[reference] = references
-        return list(self._references[reference])
-
-    def _target(self, reference: str) -> Json:
-        """The part that a reference points to. Raises KeyError if there is no such part."""
-        if reference not in self._targets:
+    def _measured(self, reference: str) -> SchemaCost:
+        try:
             part = _resolve(self._schema, reference)
-            self._targets[reference] = self._used() if part is self._schema else part
-        return self._targets[reference]
+        except KeyError:
+            self.unresolved = self.unresolved or reference
+            return SchemaCost()
+        place = len(self._places)
+        self._places[reference] = place
+        self._lowest.append(place + 1)
+        cost = self._cost(self._used() if part is self._schema else part)
+        lowest = self._lowest.pop()
+        ancestor = next(islice(self._places, lowest, None), reference)
+        del self._places[reference]
+        if lowest > place:
+            return cost
+        # It leads to itself, perhaps by a target that is still being measured.
+        if lowest < place:
+            self._reached[reference] = ancestor
+            self._reach(ancestor)
+        self._recursive.append(cost)
+        return replace(cost, parts=0, compiling=0)  # root_cost counts them once
+
+    def _reach(self, reference: str) -> None:
+        """Note that the target that is being measured leads to ``reference``, which is being measured too."""
+        self._lowest[-1] = min(self._lowest[-1], self._places[reference])
 
 
 def _too_many_parts() -> SchemaRefused:

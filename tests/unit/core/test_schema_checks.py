@@ -265,3 +265,27 @@ def test_copies_of_a_target_that_leads_to_itself_are_refused() -> None:
 def test_data_in_a_schema_is_no_schema() -> None:
     schema = {"default": {"$ref": "x"}, "examples": [{"$id": "y"}], "properties": {"a": {"const": {"$ref": "z"}}}}
     assert schema_check(schema).is_valid({"a": {"$ref": "z"}})
+
+
+def test_targets_that_lead_to_each_other_count_once() -> None:
+    kids = {name: {"$ref": f"#/$defs/{name}"} for name in "abc"}
+    node = {"properties": {"x": {"type": "string"}, "y": {"type": "string"}, **kids}}
+    ring = {"$defs": dict.fromkeys("abc", node), "properties": kids}
+    cost = schema_cost(ring)
+    assert (cost.copies, cost.loops) == (0, 1)
+    # `c` leads to itself only by `b`, which was measured before and leads to `a`, which is still being measured.
+    defs = {
+        name: {"properties": {ref: kids[ref] for ref in refs}} for name, refs in (("a", "bc"), ("b", "a"), ("c", "b"))
+    }
+    assert schema_cost({"$defs": defs, "properties": {**kids, "again": kids["c"]}}).copies == 0
+    # A copy that leads to none of them is counted as one.
+    leaf = {"properties": {"x": {"type": "string"}}}
+    twice = {"p": {"$ref": "#/$defs/leaf"}, "q": {"$ref": "#/$defs/leaf"}}
+    assert schema_cost({"$defs": {**defs, "leaf": leaf}, "properties": {**kids, **twice}}).copies == 4
+
+
+def test_many_references_are_measured_in_linear_time() -> None:
+    names = [f"d{number}" for number in range(1500)]
+    references = [{"$ref": f"#/$defs/{name}"} for name in names]
+    with quick():
+        schema_cost({"anyOf": references, "$defs": {name: {"properties": {"a": SELF}} for name in names}})
