@@ -136,16 +136,18 @@ def schema_problem(schema: JsonObject, value: Json, name: str) -> str | None:
     except (SchemaRefused, TooMuchWork):
         return None
     for error in check.errors(value):
-        place = ".".join(str(part) for part in error.instance_path)
-        return f"{place or name}: {error.message[:200]}"
+        return f"{_place(error) or name}: {error.message[:200]}"
     return f"{name}: the values do not match the schema"
 
 
 def described(error: "jsonschema_rs.ValidationError") -> str:
     """A problem with its place."""
-    place = ".".join(str(part) for part in error.instance_path)
-    message = shortened(error.message)
+    place, message = _place(error), shortened(error.message)
     return f"{place}: {message}" if place else message
+
+
+def _place(error: "jsonschema_rs.ValidationError") -> str:
+    return ".".join(str(part) for part in error.instance_path)
 
 
 def _any_text(_text: str) -> bool:

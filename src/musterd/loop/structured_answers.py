@@ -10,7 +10,6 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.problem_lists import problem_list, read_problems
 from musterd.core.schema_checks import TooMuchWork, described, schema_check
 from musterd.core.schema_costs import SchemaRefused
-from musterd.core.value_sizes import value_size
 from musterd.declare import BaseComponent, Component, named_schema
 
 FINAL_TOOL = "final_result"
@@ -53,8 +52,9 @@ class AnswerForm:
         """
         try:
             if self.model_class is not None:
-                _require_few_values(_unfenced(text))
-                value = self.model_class.model_validate_json(_unfenced(text)).model_dump(mode="json")
+                json_text = _unfenced(text)
+                _require_few_values(json_text)
+                value = self.model_class.model_validate_json(json_text).model_dump(mode="json")
                 jsontext.dumps(value)  # pydantic accepts infinite floats, which JSON cannot express
                 return value
             value = jsontext.loads(_unfenced(text))
@@ -131,7 +131,7 @@ def _require_few_values(text: str) -> None:
     :raises AnswerInvalid: there are too many.
     """
     # The cheap upper bound first: it also counts commas inside of strings.
-    if jsontext.max_values(text) > MOST_VALUES and value_size(jsontext.loads(text)).values > MOST_VALUES:
+    if jsontext.max_values(text) > MOST_VALUES and jsontext.has_more_values(jsontext.loads(text), MOST_VALUES):
         raise AnswerInvalid(f"It has more than {MOST_VALUES:,} values. Make it shorter.")
 
 

@@ -1,6 +1,5 @@
 """Tools with a JSON schema of their arguments: which calls they take, and what a person may add to one."""
 
-import time
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from musterd import Tool, tool
 from musterd.declare import ToolArgumentsInvalid
 from musterd.declare.schema_tool import schema_tool
 from musterd.declare.source_location import current_place
+from tests.support.cpu_time import cpu_at_most
 
 MAIL = {
     "type": "object",
@@ -86,11 +86,10 @@ def test_the_first_of_many_problems_are_told() -> None:
 
 def test_many_problems_make_a_short_text() -> None:
     limits = {"type": "object", "properties": {"to": {"allOf": [{"maxItems": 1}] * 100}}}
-    start = time.thread_time()
-    with pytest.raises(ToolArgumentsInvalid, match="has more than 1 item") as refusal:
-        mail(limits).validate({"to": [1] * 20_000})
-    assert len(str(refusal.value)) < 2000
-    assert time.thread_time() - start < 1
+    with cpu_at_most(1):
+        with pytest.raises(ToolArgumentsInvalid, match="has more than 1 item") as refusal:
+            mail(limits).validate({"to": [1] * 20_000})
+        assert len(str(refusal.value)) < 2000
 
     def names(people: list[str]) -> str:
         """Name people."""
@@ -117,6 +116,5 @@ def test_many_problems_make_a_short_text() -> None:
 def test_what_takes_long_to_check_is_left_to_the_tool(part: dict[str, Any]) -> None:
     steps = {f"d{place}": {"allOf": [{"$ref": f"#/$defs/d{place + 1}"}] * 2} for place in range(40)}
     schema = {"type": "object", "properties": {"text": part}, "$defs": {**steps, "d40": {}}}
-    start = time.thread_time()
-    assert mail(schema).validate({"text": "a" * 100_000}) == {"text": "a" * 100_000}
-    assert time.thread_time() - start < 1
+    with cpu_at_most(1):
+        assert mail(schema).validate({"text": "a" * 100_000}) == {"text": "a" * 100_000}

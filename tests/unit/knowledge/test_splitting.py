@@ -1,14 +1,11 @@
 """Chunks of documents, and where they stand."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from musterd.knowledge import extra
 from musterd.knowledge.reading import Section
 from musterd.knowledge.splitting import Chunk, TooManyChunks, split
+from tests.support.cpu_time import cpu_at_most
 
 MANUAL = """Before any heading.
 
@@ -85,17 +82,9 @@ def test_the_number_of_chunks_is_limited() -> None:
         split([Section(text="a\n\n" * 1001)], characters=1, max_chunks=1000)
 
 
-@contextmanager
-def takes_at_most(cpu_seconds: float) -> Iterator[None]:
-    """Fail if the block needs more CPU."""
-    began_at = time.thread_time()
-    yield
-    assert time.thread_time() - began_at < cpu_seconds
-
-
 def test_a_long_text_without_line_breaks_is_split_in_linear_time() -> None:
     sentence = "Twelve words are in this sentence, which is there only to be cut"
-    with takes_at_most(cpu_seconds=2.5):  # it was 8 s, and 40 minutes for the longest text that is accepted
+    with cpu_at_most(2.5):  # it was 8 s, and 40 minutes for the longest text that is accepted
         chunks = split([Section(text=f"{sentence}. " * 20_000)], characters=1000)
     assert all(len(chunk.text) <= 1000 for chunk in chunks)
     assert sum(chunk.text.count(sentence) for chunk in chunks) == 20_000, "it is cut between sentences"
@@ -110,7 +99,7 @@ def test_a_long_markdown_text_keeps_the_places_of_its_parts() -> None:
 
 @pytest.mark.parametrize("filler", [" ", "#", " #"])
 def test_a_long_heading_is_read_in_linear_time(filler: str) -> None:
-    with takes_at_most(cpu_seconds=2.5):  # it was over 8 s, in which no other thread could compute
+    with cpu_at_most(2.5):  # it was over 8 s, in which no other thread could compute
         first, *_ = split([Section(text=f"# Title {filler * 40_000}x\n\nText.")], characters=100, kind="markdown")
     assert (first.place or "").startswith("Title")
 
