@@ -8,7 +8,6 @@ from encodings.aliases import aliases
 
 import pytest
 
-from musterd.core import clock
 from musterd.knowledge import texts
 from musterd.knowledge.texts import cleaned, decoded
 
@@ -49,9 +48,8 @@ def test_other_threads_run_while_a_long_content_is_read() -> None:
     content = b"\x81" * 8_000_000
     thread = threading.Thread(target=lambda: cleaned(decoded(content)))
     thread.start()
-    longest, last = 0.0, clock.monotonic()
+    turns = 0
     while thread.is_alive():
         thread.join(0.001)
-        now = clock.monotonic()
-        longest, last = max(longest, now - last), now
-    assert longest < 0.7  # it was more than a second
+        turns += 1
+    assert turns > 80  # it was 6 to 40, because one call read it all

@@ -1,8 +1,6 @@
 """Servers that send many lines or events at once: other tasks run in between, and an event has so many lines."""
 
 import asyncio
-import contextlib
-import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,38 +8,16 @@ from typing import Any
 import pytest
 
 from musterd import MCPServer, Settings
-from musterd.core import clock
 from musterd.mcp import http
 from musterd.mcp.limits import Limits
 from musterd.mcp.messages import Inbox
 from musterd.mcp.sdk import installed
 from musterd.mcp.stdio import _Pipes
 from musterd.mcp.stdio_log import ProgramLog
+from tests.support.cpu_time import turns_of_at_most
 
+SDK = installed()
 REPLY = b'data: {"jsonrpc": "2.0", "id": 1, "result": {}}\n\n'
-
-
-class Watch:
-    """Another task. ``longest`` is the most that this thread computed between two of its turns, in seconds."""
-
-    def __init__(self) -> None:
-        self.longest = 0.0
-
-    @contextlib.asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        watching = asyncio.create_task(self._watch())
-        await clock.yield_to_others()
-        yield
-        await clock.yield_to_others()
-        watching.cancel()
-
-    async def _watch(self) -> None:
-        before = time.thread_time()
-        while True:
-            await clock.yield_to_others()
-            now = time.thread_time()
-            self.longest = max(self.longest, now - before)
-            before = now
 
 
 def inbox() -> Inbox:
@@ -53,24 +29,20 @@ async def events_of(*chunks: bytes) -> list[bytes]:
         for chunk in chunks:
             yield chunk
 
-    exchange = http._Exchange(installed().httpx, None, inbox())
+    exchange = http._Exchange(SDK.httpx, None, inbox())
     response: Any = SimpleNamespace(stream=stream())
     return [event async for event in exchange._checked_events(response, 1)]
 
 
 @pytest.mark.parametrize("flood", [b"\n\n" * 32_000, b": wait\n\n" * 16_000], ids=["blank", "comments"])
 async def test_other_tasks_run_while_a_server_sends_events_without_a_message(flood: bytes) -> None:
-    watch = Watch()
-    async with watch.kept():
+    async with turns_of_at_most(0.06):
         assert await events_of(flood, REPLY) == [REPLY]
-    assert watch.longest < 0.06, "the events were read without a pause"
 
 
 async def test_other_tasks_run_while_an_event_of_many_lines_is_read() -> None:
-    watch = Watch()
-    async with watch.kept():
+    async with turns_of_at_most(0.06):
         assert await events_of(b"a\n" * (http.EVENT_LINES - 10) + REPLY) == [REPLY]
-    assert watch.longest < 0.06, "the lines were read without a pause"
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
@@ -85,12 +57,11 @@ async def test_the_last_id_of_an_event_counts() -> None:
 
 
 async def test_other_tasks_run_while_a_program_writes_lines_that_are_no_messages() -> None:
-    stdout, watch = asyncio.StreamReader(limit=1 << 20), Watch()
+    stdout = asyncio.StreamReader(limit=1 << 20)
     stdout.feed_data(b"x\n" * 32_000)
     stdout.feed_eof()
     process: Any = SimpleNamespace(stdout=stdout)
-    pipes = _Pipes(process, inbox(), installed(), ProgramLog(MCPServer(name="desk", command=["desk"])))
-    async with watch.kept():
+    pipes = _Pipes(process, inbox(), SDK, ProgramLog(MCPServer(name="desk", command=["desk"])))
+    async with turns_of_at_most(0.06):
         await pipes.read()
     pipes.hang_up()
-    assert watch.longest < 0.06, "the lines were read without a pause"
