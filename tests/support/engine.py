@@ -92,16 +92,16 @@ class EngineHarness:
     async def wait_for_event(self, run_id: str, is_it: Callable[[Event], bool]) -> int:
         """Wait until a matching event is stored, and return its index."""
         reading = self.runs.subscribe(run_id)
+        read = reading.stored
         try:
-            async for flush in reading.stored():
-                for offset, event in enumerate(flush.events):
-                    if is_it(event):
-                        return flush.first_index + offset
-            while await reading.wait(PATIENCE_SECONDS):
-                while (live := reading.take()) is not None:
-                    for offset, event in enumerate(live.events):
+            while True:
+                async for flush in read():
+                    for offset, event in enumerate(flush.events):
                         if is_it(event):
-                            return live.first_index + offset
+                            return flush.first_index + offset
+                read = reading.available  # it reads the store again if it has to, which live flushes alone do not
+                if reading.is_closed or not await reading.wait(PATIENCE_SECONDS):
+                    break
         finally:
             reading.close()
         raise AssertionError(f"no such event of {run_id} was emitted")
