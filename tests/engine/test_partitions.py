@@ -67,7 +67,7 @@ async def test_a_run_touches_one_partition_of_each_table(engines: Engines, model
         assert len(await harness.members("r1")) == 1
         page = await harness.database.scan(lambda tx: deliveries.search(tx, DeliveryFilter(), Caller()))
         assert {delivery.run_id for delivery in page} == {"r1", "r2"}
-    assert plans.explained >= ACCEPTANCE | ATTEMPT | END
+    assert plans.executed >= ACCEPTANCE | ATTEMPT | END
 
 
 async def test_what_people_do_to_a_run_touches_one_partition(
@@ -91,7 +91,7 @@ async def test_what_people_do_to_a_run_touches_one_partition(
         hold.release()
         assert (await harness.end_of("r2")).row.state is RunState.COMPLETED
         await harness.cancel("r2")
-    assert plans.explained >= {"approval_add", "approval_decide", "attempt_pause", "message_add", "run_cancel"}
+    assert plans.executed >= {"approval_add", "approval_decide", "attempt_pause", "message_add", "run_cancel"}
 
 
 async def test_a_take_over_touches_one_partition_for_each_run(
@@ -105,4 +105,4 @@ async def test_a_take_over_touches_one_partition_for_each_run(
     hold.release()
     async with engines(teams=[team(model)], upkeep_seconds=0.01, dead_seconds=0.05) as second:
         assert (await second.end_of("r1")).row.attempt == 2
-    assert plans.explained >= {"run_attempt_end", "run_release", "runs_claim", "run_attempt_begin", "steps_of_root"}
+    assert plans.executed >= {"run_attempt_end", "run_release", "runs_claim", "run_attempt_begin", "steps_of_root"}

@@ -7,7 +7,7 @@ each unique key holds the partition key.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 from psycopg.rows import tuple_row
@@ -156,21 +156,28 @@ def may_scatter(name: str) -> bool:
 
 
 class PlanWatch:
-    """Explains the statements that are executed on Postgres, each once, with the parameters of its first execution.
+    """Explains the statements that a test executes on Postgres, each with the parameters of its first execution.
 
-    :param scattered: the partitions that a statement touches, by its name, if it touches several of one table and is
+    A statement is explained once in a process, in the first test that executes it: planning costs more than all else
+    that most tests do.
+
+    :ivar executed: the names of the statements.
+    :ivar scattered: the partitions that a statement touches, by its name, if it touches several of one table and is
         not in ``SCATTERS``.
     """
 
+    _explained: ClassVar[set[str]] = set()
+
     def __init__(self) -> None:
-        self.explained: set[str] = set()
+        self.executed: set[str] = set()
         self.scattered: dict[str, list[str]] = {}
 
     async def explain(self, tx: PostgresTx, statement: Statement, params: Params) -> None:
         """Note the partitions that a statement touches."""
-        if statement.name in self.explained or not _READS_OR_WRITES.match(statement.text):
+        self.executed.add(statement.name)
+        if statement.name in self._explained or not _READS_OR_WRITES.match(statement.text):
             return
-        self.explained.add(statement.name)
+        self._explained.add(statement.name)
         cursor = tx._cursor.connection.cursor(row_factory=tuple_row)
         text = f"EXPLAIN (FORMAT JSON) {for_postgres(statement.text)}"
         row = await (await cursor.execute(text.encode(), params, prepare=False)).fetchone()

@@ -57,7 +57,8 @@ class Visitor:
 
     def violations(self) -> list[str]:
         """What axe-core finds on the page as it is: rule and element of each violation."""
-        self.page.evaluate(_axe())
+        if not self.page.evaluate("() => 'axe' in window"):
+            self.page.evaluate(_axe())
         result: dict[str, Any] = self.page.evaluate(f"async () => {_RUN_AXE}")
         return [
             f"{violation['id']}: {node['html'][:160]}"
@@ -67,11 +68,13 @@ class Visitor:
 
     def check(self) -> None:
         """Assert what holds for every page at every time."""
-        if self.violations():
+        violations = self.violations()
+        if violations:
             # A page that is just changing may be half drawn: a person meets what stays.
             with suppress(PlaywrightTimeoutError):
                 self.page.wait_for_function(f"async () => ({_RUN_AXE}).violations.length === 0", polling=200)
-        assert (violations := self.violations()) == [], violations
+            violations = self.violations()
+        assert violations == [], violations
         assert self.overflow() <= 0, "the page can be scrolled sideways"
         assert not self.errors, self.errors
         assert self.foreign_requests == []
