@@ -98,6 +98,14 @@ async def test_nothing_is_sent_to_a_server_that_does_not_encrypt(
         await connect(url, **settings)
 
 
+async def test_a_password_may_have_any_characters() -> None:
+    server = NatsServer("--user", "ada", "--pass", "p@ss/w:rd")
+    try:
+        await connect(server.url.replace("//", "//ada:p%40ss%2Fw%3Ard@"))
+    finally:
+        server.close()
+
+
 async def test_files_that_cannot_be_read_are_named(nats_server: NatsServer, tmp_path: Path) -> None:
     missing, text = str(tmp_path / "missing"), tmp_path / "text"
     text.write_text("not PEM")

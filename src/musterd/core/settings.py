@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from musterd.core.nats_addresses import split_servers
 from musterd.core.webhook_addresses import Reach, split
 from musterd.core.webhook_secrets import keys_of
 
@@ -372,6 +373,13 @@ class Settings(BaseSettings):
             if isinstance(problem := split(url), str):
                 raise ValueError(f"URL {number}: {problem}")
         return urls
+
+    @field_validator("bus")
+    @classmethod
+    def _check_bus(cls, servers: str) -> str:
+        if servers:
+            split_servers(servers)
+        return servers
 
     @field_validator("knowledge_pgvector")
     @classmethod

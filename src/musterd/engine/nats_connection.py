@@ -5,12 +5,13 @@ import ssl
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from typing import TypedDict, Unpack
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from musterd.core.errors import StartError
+from musterd.core.nats_addresses import split_servers
 from musterd.core.settings import Settings
 
 CONNECT_SECONDS = 10.0
@@ -58,15 +59,15 @@ class NatsServers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._urls = [url.strip() for url in settings.bus.split(",")]
-        self.places = ", ".join(urlsplit(url).netloc.rpartition("@")[2] or "…" for url in self._urls)
+        self._servers = split_servers(settings.bus)
+        self.places = ", ".join(server.netloc.rpartition("@")[2] for server in self._servers)
 
     @property
     def is_encrypted(self) -> bool:
         """Whether only servers with TLS may be used."""
         settings = self._settings
         return bool(settings.bus_ca_file or settings.bus_certificate_file) or any(
-            urlsplit(url).scheme == "tls" for url in self._urls
+            server.scheme == "tls" for server in self._servers
         )
 
     def client(self) -> Client:
@@ -81,7 +82,9 @@ class NatsServers:
         options = {**options, **self._credentials(), **self._tls()}
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await client.connect(self._urls, reconnect_time_wait=RECONNECT_SECONDS, **options)
+                await client.connect(
+                    [server.geturl() for server in self._servers], reconnect_time_wait=RECONNECT_SECONDS, **options
+                )
         except (TimeoutError, OSError, NatsError) as error:
             reason = str(error) or f"no answer in {CONNECT_SECONDS:g} s"
             raise StartError(f"NATS at {self.places} cannot be reached ({reason}) — check MUSTERD_BUS") from error
@@ -100,11 +103,13 @@ class NatsServers:
 
     def _login(self) -> ConnectOptions:
         """The user and password of the URLs, if all have the same: for servers of which other servers tell as well."""
-        logins = {(url.username, url.password) for url in map(urlsplit, self._urls)}
+        logins = {(server.username, server.password) for server in self._servers}
         name, password = logins.pop()
         if logins or not name:
-            return {}
-        return {"token": name} if password is None else {"user": name, "password": password}
+            return {}  # the client sends each server what its URL has
+        if password is None:
+            return {"token": unquote(name)}
+        return {"user": unquote(name), "password": unquote(password)}
 
     def _tls(self) -> ConnectOptions:
         if not self.is_encrypted:

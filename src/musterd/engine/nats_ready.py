@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from musterd.core.ids import is_identifier
 from musterd.engine.bus import BusListener
 from musterd.engine.nats_consumer import NatsConsumer, Send
 from musterd.engine.nats_stream import CLASSES, ReadyStream
@@ -30,7 +31,7 @@ class NatsHints:
     def __init__(self, messages: Sequence[Msg], answer: Callable[[Sequence[Msg], bytes], None]) -> None:
         self._messages = messages
         self._answer = answer
-        self.run_ids = [message.data.decode() for message in messages]
+        self.run_ids = [_run_id(message.data) for message in messages]
 
     def done(self) -> None:
         """Acknowledge the messages: their runs are claimed, or need not be."""
@@ -39,6 +40,12 @@ class NatsHints:
     def give_back(self) -> None:
         """Have the messages delivered again, to any process."""
         self._answer(self._messages, GIVE_BACK)
+
+
+def _run_id(content: bytes) -> str:
+    """The run that a message names. No run has the id "", for messages of other programs that name none."""
+    text = content.decode(errors="replace")
+    return text if is_identifier(text) else ""
 
 
 class ReadyRuns:

@@ -8,6 +8,8 @@ import pytest
 
 from musterd.core.errors import StartError
 from musterd.core.states import RunState
+from musterd.engine.nats_subjects import Subjects
+from musterd.engine.process_role import component_key
 from musterd.http.readiness import Readiness
 from tests.engine.bus_conformance.conftest import API, QUICK, WORKER, Processes, die
 from tests.support.engine import EngineHarness
@@ -110,6 +112,20 @@ async def test_a_stream_that_is_deleted_is_made_anew(processes: Processes, own_n
         await jetstream.delete_stream("musterd_ready")
         for number in range(2, 5):
             assert (await api.run("hi", f"r{number}", f"s{number}")).row.state is RunState.COMPLETED
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"\0", b"", b"x" * 100_000], ids=["bytes", "nul", "empty", "long"])
+async def test_a_message_that_names_no_run_is_removed(processes: Processes, content: bytes) -> None:
+    async with processes(API, WORKER) as (api, worker):
+        await api.run("hi", "r1", "s1")
+        row = await api.records.row("r1")
+        jetstream = api.server.bus._connection.jetstream()  # type: ignore[attr-defined]
+        component = component_key(row.component_kind, row.component_id)
+        await jetstream.publish(Subjects("musterd").ready(component, "normal"), content)
+        assert (await api.run("hi", "r2", "s2")).row.state is RunState.COMPLETED
+        async with asyncio.timeout(60):
+            while (await jetstream.stream_info("musterd_ready")).state.messages:
+                await worker.written()
 
 
 async def test_heartbeats_decide_alone_if_nats_cannot_be_reached(
