@@ -104,8 +104,8 @@ def mcp_servers(kit: Any, label: str, place: Place) -> list[MCPServer]:
     options = {
         "include_tools": kit.include_tools,
         "exclude_tools": kit.exclude_tools,
-        "tool_name_prefix": getattr(kit, "tool_name_prefix", None),
-        "instructions": kit.instructions if kit.add_instructions else None,
+        "tool_name_prefix": getattr(kit, "tool_name_prefix", None) or None,
+        "instructions": (kit.instructions or None) if kit.add_instructions else None,
         "timeout_seconds": float(kit.timeout_seconds or 10),
     }
     return [_server(_connection(one), options) for one in parameters]
@@ -128,4 +128,4 @@ def _server(connection: _Connection, options: Mapping[str, Any]) -> MCPServer:
         "headers": connection.headers,
         **options,
     }
-    return MCPServer(**{name: value for name, value in values.items() if value})
+    return MCPServer(**{name: value for name, value in values.items() if value is not None})
