@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from musterd.core.errors import DeclarationError
 from tests.support.agno_apps import Load
 
 MODELS = '''
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Any
 
 from agno.agent import Agent
@@ -39,10 +41,38 @@ class Gemini(Unusual):
     vertexai: bool = False
     project_id: Any = None
     location: Any = None
+    api_key: Any = None
     client: Any = None
 
 
+@dataclass
+class Claude(Unusual):
+    """Looks like Agno's, which needs Anthropic's package."""
+
+    api_key: Any = None
+    auth_token: Any = None
+    client_params: Any = None
+
+
+@dataclass
+class Cerebras(Unusual):
+    """Looks like Agno's, which needs the package of Cerebras."""
+
+    api_key: Any = None
+
+
+@dataclass
+class Ollama(Unusual):
+    """Looks like Agno's, which needs Ollama's package."""
+
+    host: Any = None
+    api_key: Any = field(default_factory=lambda: os.getenv("OLLAMA_API_KEY"))
+
+
 Gemini.__module__ = "agno.models.google.gemini"
+Claude.__module__ = "agno.models.anthropic.claude"
+Cerebras.__module__ = "agno.models.cerebras.cerebras"
+Ollama.__module__ = "agno.models.ollama.chat"
 '''
 TOOL = "is not supported: list a function or an MCP server among the tools instead"
 VARIABLES = "is not supported: set GOOGLE_CLOUD_PROJECT"
@@ -55,6 +85,11 @@ VARIABLES = "is not supported: set GOOGLE_CLOUD_PROJECT"
         ("Gemini(id='g', safety_settings=['strict'])", ["safety_settings= is not supported: leave it out if"]),
         ("Gemini(id='g', vertexai=True, project_id='p', location='l')", [f"project_id= {VARIABLES}", "location="]),
         ("Gemini(id='g', client=object())", ["client= is not supported for this provider"]),
+        (
+            "Claude(id='c', client_params={'base_url': 'http://127.0.0.1:9'})",
+            ["client_params= is not supported for this"],
+        ),
+        ("Claude(id='c', auth_token='t')", ["auth_token= is not supported: set api_key= instead"]),
         ("xAI(id='grok', api_key='k', search_parameters={'mode': 'on'})", [f"search_parameters= {TOOL}"]),
         ("OpenAIChat(id='gpt', system_prompt='Be kind.')", ["system_prompt= is not supported: say it in the instruc"]),
     ],
@@ -65,6 +100,58 @@ def test_an_option_that_changes_what_a_run_does_is_refused(load: Load, model: st
     place, _, reason = refused.value.message.partition(" cannot be used — ")
     assert place == f"shop.py:{len(MODELS.splitlines()) + 2}: agent 'Solo': its model {model.partition('(')[0]}"
     assert [problem for problem in problems if problem not in reason] == []
+
+
+@pytest.mark.parametrize("variable", [None, "key-of-team-a", "key-of-team-b"])
+def test_a_declared_key_is_used_whatever_the_variables_are(
+    load: Load, monkeypatch: pytest.MonkeyPatch, variable: str | None
+) -> None:
+    monkeypatch.setenv("TEAM_B_KEY", "key-of-team-b")
+    monkeypatch.delenv("CEREBRAS_API_KEY", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("CEREBRAS_API_KEY", variable)
+    loaded = load(
+        f"{MODELS}\nsolo = Agent(name='Solo', model=Cerebras(id='c', api_key=os.environ['TEAM_B_KEY']))\n",
+        model_override=None,
+    )
+    model: Any = loaded.registry.agents["solo"].model
+    assert (model.system, model.client.api_key) == ("cerebras", "key-of-team-b")
+
+
+def test_a_model_on_google_cloud_does_not_use_the_key_as_in_agno(load: Load) -> None:
+    loaded = load(
+        f"{MODELS}\nsolo = Agent(name='Solo', model=Gemini(id='g', vertexai=True, api_key='k'))\n", model_override=None
+    )
+    assert loaded.registry.agents["solo"].model == "google-cloud:g"
+
+
+@pytest.mark.parametrize(
+    ("model", "variables", "address", "key"),
+    [
+        ("Ollama(id='o')", {"OLLAMA_API_KEY": "k"}, "https://ollama.com/v1/", "k"),
+        ("Ollama(id='o', api_key='own')", {}, "https://ollama.com/v1/", "own"),
+        ("Ollama(id='o', api_key='own')", {"OLLAMA_HOST": "http://127.0.0.1:9"}, "https://ollama.com/v1/", "own"),
+        ("Ollama(id='o', host='http://127.0.0.1:9/')", {"OLLAMA_API_KEY": "k"}, "http://127.0.0.1:9/v1/", "k"),
+        ("Ollama(id='o')", {"OLLAMA_HOST": "http://127.0.0.1:9"}, "http://127.0.0.1:9/v1/", "api-key-not-set"),
+        ("Ollama(id='o')", {}, "http://localhost:11434/v1/", "api-key-not-set"),
+        (
+            "Ollama(id='o', api_key='own')",
+            {"OLLAMA_BASE_URL": "http://127.0.0.1:9/v1", "OLLAMA_API_KEY": "k"},
+            "http://127.0.0.1:9/v1/",
+            "own",
+        ),
+    ],
+)
+def test_an_ollama_model_with_a_key_uses_ollama_cloud(
+    load: Load, monkeypatch: pytest.MonkeyPatch, model: str, variables: dict[str, str], address: str, key: str
+) -> None:
+    for name in ("OLLAMA_API_KEY", "OLLAMA_HOST", "OLLAMA_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    loaded = load(f"{MODELS}\nsolo = Agent(name='Solo', model={model})\n", model_override=None)
+    converted: Any = loaded.registry.agents["solo"].model
+    assert (str(converted.client.base_url), converted.client.api_key) == (address, key)
 
 
 def test_an_override_names_what_is_refused_or_lost_without_it(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -396,6 +396,67 @@ async def test_hooks_get_agnos_session_with_the_state_of_the_run(load: Load, dat
     ]
 
 
+MEDIA = """
+from agno.agent import Agent
+from agno.media import Image
+from agno.os import AgentOS
+from agno.team import Team
+
+
+def drop(run_input):
+    run_input.images = None
+
+
+async def mask(run_input):
+    run_input.images[0].content = b"masked"
+
+
+def replace(run_input):
+    run_input.images = [Image(url="https://media.invalid/masked.png")]
+
+
+def move(run_input):
+    run_input.images, run_input.files = [], run_input.images
+
+
+def add(run_input):
+    run_input.files = [*run_input.files, "not a file"]
+
+
+def read(run_input):
+    run_input.images = [Image(content=image.content) for image in run_input.images]
+    run_input.input_content = f"{len(run_input.images)} image, {len(run_input.files)} file"
+
+
+agents = [Agent(id=hook.__name__, pre_hooks=[hook]) for hook in (drop, mask, replace, move, add, read)]
+crew = Team(id="crew", members=agents, pre_hooks=[drop])
+system = AgentOS(agents=agents, teams=[crew])
+"""
+FILES = [("files", ("a.png", b"\x89PNG\r\n\x1a\n rest", "image/png")), ("files", ("a.csv", b"a,b", "text/csv"))]
+
+
+async def test_a_hook_that_changes_media_ends_the_run_before_a_model_reads_them(load: Load, database: Path) -> None:
+    async with serving(load(MEDIA), database) as client:
+        ended = {
+            to: await client.run("hello", to=to, files=FILES)
+            for to in ("teams/crew", *(f"agents/{name}" for name in ("drop", "mask", "replace", "move", "add")))
+        }
+        kinds = {
+            step["kind"]
+            for to, run in ended.items()
+            for step in await client.get(f"/{to}/runs/{run['run_id']}/steps", session_id=run["session_id"])
+        }
+        unchanged = await client.run("hello", to="agents/read", files=FILES)
+        without_media = await client.run("hello", to="agents/drop")
+    for to, run in ended.items():
+        hook = to.partition("/")[2].replace("crew", "drop")
+        assert (run["status"], run["error"]["code"]) == ("ERROR", "hook_failed"), to
+        assert run["content"].startswith(f"The hook '{hook}' changed the images, videos, audios or files of the")
+    assert "model" not in kinds
+    assert (unchanged["status"], without_media["status"]) == ("COMPLETED", "COMPLETED")
+    assert unchanged["content"].startswith("Echo: 1 image, 1 file")
+
+
 AGENT_IN_A_TOOL = """
 from agno.agent import Agent
 from agno.models.base import Model

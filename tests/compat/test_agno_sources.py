@@ -272,16 +272,21 @@ def test_a_file_without_agno_imports_nothing_of_it(load: Load) -> None:
 def test_mcp_tools_become_servers_whatever_version_of_the_sdk_is_installed(load: Load) -> None:
     loaded = load(
         """
+        from pathlib import Path
+
         from agno.agent import Agent
         from agno.tools.mcp import MCPTools, MultiMCPTools, StreamableHTTPClientParams
+        from mcp import StdioServerParameters
 
+        program = StdioServerParameters(command="here", cwd=Path("/srv"))
         params = StreamableHTTPClientParams(url="http://127.0.0.1:9/a", headers={"X": "1"})
         solo = Agent(
             tools=[
                 MCPTools(command="uvx 'mcp server' --now", env={"A": "b"}, include_tools=["time"]),
                 MCPTools(url="http://127.0.0.1:9/mcp", transport="streamable-http", tool_name_prefix="web"),
                 MCPTools(server_params=params, transport="streamable-http"),
-                MultiMCPTools(commands=["one", "two"], timeout_seconds=3),
+                MCPTools(server_params=program, include_tools=[], exclude_tools=[], tool_name_prefix=""),
+                MultiMCPTools(commands=["one", "two"], server_params_list=[program], timeout_seconds=3),
             ]
         )
         """
@@ -291,9 +296,17 @@ def test_mcp_tools_become_servers_whatever_version_of_the_sdk_is_installed(load:
     assert servers[0].env["A"] == "b"
     assert list(servers[0].include_tools) == ["time"]
     assert (servers[1].url, servers[1].tool_name_prefix) == ("http://127.0.0.1:9/mcp", "web")
+    assert servers[1].include_tools is servers[1].exclude_tools is None
+    assert (servers[3].include_tools, servers[3].exclude_tools, servers[3].tool_name_prefix) == ([], [], None)
     assert (servers[2].url, dict(servers[2].headers)) == ("http://127.0.0.1:9/a", {"X": "1"})
-    assert [server.command for server in servers[3:]] == [["one"], ["two"]]
-    assert [server.timeout_seconds for server in servers] == [10.0, 10.0, 10.0, 3.0, 3.0]
+    assert [(server.command, server.cwd) for server in (servers[0], *servers[3:])] == [
+        (["uvx", "mcp server", "--now"], None),
+        (["here"], "/srv"),
+        (["here"], "/srv"),
+        (["one"], None),
+        (["two"], None),
+    ]
+    assert [server.timeout_seconds for server in servers] == [10.0, 10.0, 10.0, 10.0, 3.0, 3.0, 3.0]
 
 
 @pytest.mark.parametrize(

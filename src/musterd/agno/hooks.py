@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 from musterd.agno.functions import agno_values, is_async_database, is_team, keep_state
 from musterd.agno.report import Report
-from musterd.core.errors import InputCheckError, OutputCheckError
+from musterd.core.errors import InputCheckError, OutputCheckError, RunFailed
 from musterd.declare.hooks import hook_arguments, hook_function, hook_name, is_hook
 from musterd.declare.problems import note
 from musterd.declare.source_location import Place, declaration_error, describe_type
 
 NAME_BYTES, HASH_DIGITS = 60, 10
 """The lengths of a value in the name of a file, and of the hash of a value that is cut or changed."""
+_MEDIA = ("images", "videos", "audios", "files")
 _HASHED = re.compile(rf"-[0-9a-f]{{{HASH_DIGITS}}}$")
 
 
@@ -117,7 +118,7 @@ def _converted(hook: Any, owner: Any) -> Callable[..., Any]:
             await function(**hook_arguments(hook, arguments))
         except Exception as error:
             raise _translated(error) from error
-        _take_over(values, arguments, owner)
+        _take_over(hook, values, arguments, owner)
 
     def call(**values: Any) -> None:
         arguments = _arguments(values, owner)
@@ -125,7 +126,7 @@ def _converted(hook: Any, owner: Any) -> Callable[..., Any]:
             function(**hook_arguments(hook, arguments))
         except Exception as error:
             raise _translated(error) from error
-        _take_over(values, arguments, owner)
+        _take_over(hook, values, arguments, owner)
 
     wrapper: Any = call_async if inspect.iscoroutinefunction(function) else call
     wrapper.__name__ = hook_name(hook)
@@ -146,17 +147,34 @@ def _arguments(values: dict[str, Any], owner: Any) -> dict[str, Any]:
     return arguments
 
 
-def _take_over(values: dict[str, Any], arguments: dict[str, Any], owner: Any) -> None:
-    """Take over what a hook changed."""
+def _take_over(hook: Any, values: dict[str, Any], arguments: dict[str, Any], owner: Any) -> None:
+    """Take over what a hook changed.
+
+    :raises RunFailed: it changed the media of the input. The model would still read the original ones.
+    """
     keep_state(values, arguments)
     if "run_input" in values:
-        changed = arguments["run_input"]
-        if changed.input_content != _agno_input(values["run_input"], owner).input_content:
+        original, changed = _agno_input(values["run_input"], owner), arguments["run_input"]
+        if _media_sources(changed) != _media_sources(original):
+            problem = f"The hook '{hook_name(hook)}' changed the images, videos, audios or files of the message."
+            raise RunFailed(f"{problem} musterd cannot take over such a change.", "hook_failed")
+        if changed.input_content != original.input_content:
             values["run_input"].input_content = changed.input_content_string()
     if "run_output" in values:
         content = arguments["run_output"].content
         is_model = hasattr(content, "model_dump_json")
         values["run_output"].content = json.loads(content.model_dump_json()) if is_model else content
+
+
+def _media_sources(run_input: Any) -> list[list[tuple[Any, ...]]]:
+    """The addresses and contents of the media of Agno's input, by kind."""
+    return [
+        [
+            tuple(getattr(medium, source, None) for source in ("url", "filepath", "content"))
+            for medium in getattr(run_input, kind) or ()
+        ]
+        for kind in _MEDIA
+    ]
 
 
 def _agno_session(context: Any, owner: Any) -> Any:
@@ -183,10 +201,7 @@ def _agno_input(run_input: Any, owner: Any) -> Any:
     if isinstance(schema, type) and hasattr(schema, "model_validate_json"):
         content = schema.model_validate_json(content)
     cls = TeamRunInput if is_team(owner) else RunInput
-    media = {
-        name: [_agno_medium(name, item) for item in getattr(run_input, name)]
-        for name in ("images", "videos", "audios", "files")
-    }
+    media = {name: [_agno_medium(name, item) for item in getattr(run_input, name)] for name in _MEDIA}
     return cls(input_content=content, **media)
 
 

@@ -33,6 +33,7 @@ class _Command:
     command: str
     args: list[str]
     env: Mapping[str, str] | None = None
+    cwd: str | None = None
 
 
 def offer_declarations(module: ModuleType) -> None:
@@ -80,6 +81,7 @@ class _Connection:
 
     command: tuple[str, ...] = ()
     env: Mapping[str, str] | None = None
+    cwd: str | None = None
     url: str | None = None
     headers: Mapping[str, str] | None = field(default=None, repr=False)
 
@@ -102,8 +104,8 @@ def mcp_servers(kit: Any, label: str, place: Place) -> list[MCPServer]:
     options = {
         "include_tools": kit.include_tools,
         "exclude_tools": kit.exclude_tools,
-        "tool_name_prefix": getattr(kit, "tool_name_prefix", None),
-        "instructions": kit.instructions if kit.add_instructions else None,
+        "tool_name_prefix": getattr(kit, "tool_name_prefix", None) or None,
+        "instructions": (kit.instructions or None) if kit.add_instructions else None,
         "timeout_seconds": float(kit.timeout_seconds or 10),
     }
     return [_server(_connection(one), options) for one in parameters]
@@ -112,15 +114,18 @@ def mcp_servers(kit: Any, label: str, place: Place) -> list[MCPServer]:
 def _connection(parameters: Any) -> _Connection:
     if getattr(parameters, "url", None):
         return _Connection(url=str(parameters.url), headers=getattr(parameters, "headers", None))
-    return _Connection(command=(parameters.command, *(parameters.args or ())), env=parameters.env)
+    command = (parameters.command, *(parameters.args or ()))
+    cwd = None if parameters.cwd is None else str(parameters.cwd)
+    return _Connection(command=command, env=parameters.env, cwd=cwd)
 
 
 def _server(connection: _Connection, options: Mapping[str, Any]) -> MCPServer:
     values = {
         "command": list(connection.command) or None,
         "env": connection.env,
+        "cwd": connection.cwd,
         "url": connection.url,
         "headers": connection.headers,
         **options,
     }
-    return MCPServer(**{name: value for name, value in values.items() if value})
+    return MCPServer(**{name: value for name, value in values.items() if value is not None})

@@ -70,8 +70,8 @@ _OPENAI_SETTINGS = {
     "top_logprobs": "openai_top_logprobs",
 }
 _ANTHROPIC_SETTINGS = {"thinking": "anthropic_thinking", "betas": "anthropic_betas"}
-_ADDRESSES = frozenset({"base_url", "endpoint", "azure_endpoint", "async_client", "mistral_client"})
-"""Fields that replace the provider's address, or the client that knows it."""
+_ADDRESSES = frozenset({"base_url", "endpoint", "azure_endpoint", "client_params", "async_client", "mistral_client"})
+"""Fields that replace the provider's address, or the client that knows it. ``client_params`` may contain an address."""
 _CONNECTION = ("base_url", "api_key", "organization", "default_query", "client_params", "async_client")
 """Fields of OpenAI models that select the address and the credentials."""
 _AZURE = ("azure_endpoint", "azure_deployment", "azure_ad_token", "azure_ad_token_provider", "api_version")
@@ -86,6 +86,7 @@ _REFUSED = {
     "set GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_LOCATION and GOOGLE_APPLICATION_CREDENTIALS instead": (
         *("project_id", "location", "credentials"),
     ),
+    "set api_key= instead": ("auth_token",),
     "set the variables of AWS instead, such as AWS_REGION and AWS_PROFILE": (
         *("aws_region", "aws_sso_auth", "aws_access_key", "aws_access_key_id", "aws_secret_key"),
         *("aws_secret_access_key", "aws_session_token", "session", "async_session"),
@@ -269,11 +270,10 @@ class Models:
         )
 
     def _of_provider(self, prefix: str, model: Any, options: dict[str, Any]) -> str | Model:
-        api_key, host = getattr(model, "api_key", None), getattr(model, "host", None)
-        if prefix == "ollama" and host is None and "OLLAMA_BASE_URL" not in os.environ:
-            host = os.environ.get("OLLAMA_HOST") or "http://localhost:11434"
-        has_own_key = api_key is not None and api_key not in os.environ.values()
-        if not options and not has_own_key and host is None:
+        # Agno ignores the key if the model is on Google Cloud.
+        api_key = None if prefix == "google-cloud" else getattr(model, "api_key", None)
+        host = _ollama_host(model) if prefix == "ollama" else None
+        if not options and not api_key and host is None:
             return f"{prefix}:{model.id}"
         from pydantic_ai.exceptions import UserError
         from pydantic_ai.models import infer_model
@@ -284,9 +284,9 @@ class Models:
         providers: list[Provider[Any]] = []
 
         def provider_of(name: str) -> Provider[Any]:
-            values: dict[str, Any] = {"api_key": api_key} if has_own_key else {}
+            values: dict[str, Any] = {"api_key": api_key} if api_key else {}
             if host is not None:
-                values["base_url"] = f"{str(host).rstrip('/')}/v1"
+                values["base_url"] = f"{host.rstrip('/')}/v1"
             provider = infer_provider_class(name)(**values) if values else infer_provider(name)
             providers.append(limit_provider(provider, self._settings))
             return providers[-1]
@@ -316,6 +316,15 @@ def _prefix(model: Any) -> str | None:
         return "openai-chat"
     prefix = _PREFIXES.get(_package(model))
     return "google-cloud" if prefix == "google" and getattr(model, "vertexai", False) else prefix
+
+
+def _ollama_host(model: Any) -> str | None:
+    """The address of an Ollama model: that of Ollama Cloud if there is a key, as in Agno. None for OLLAMA_BASE_URL."""
+    if model.host:
+        return str(model.host)
+    if "OLLAMA_BASE_URL" in os.environ:
+        return None
+    return "https://ollama.com" if model.api_key else os.environ.get("OLLAMA_HOST") or "http://localhost:11434"
 
 
 def _client_parameters(model: Any) -> dict[str, Any]:

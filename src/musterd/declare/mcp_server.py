@@ -81,7 +81,8 @@ class MCPServer(Declared):
         default=None, metadata=about(_STRING_MAPPING, "Headers of each request.", part_of="url")
     )
     include_tools: Sequence[str] | None = field(
-        default=None, metadata=about(LIST, "Offer only these of the server's tools.")
+        default=None,
+        metadata=about(LIST, "Offer only these of the server's tools; an empty list offers none."),
     )
     exclude_tools: Sequence[str] | None = field(default=None, metadata=about(LIST, "Do not offer these."))
     retry_safe_tools: Sequence[str] | None = field(

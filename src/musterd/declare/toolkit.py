@@ -63,7 +63,7 @@ class Toolkit:
     :param name: its name in messages; default: the name of the class.
     :param tools: functions, tools, and objects whose public methods are tools.
     :param instructions: how to use the tools; added to the system message of agents and teams that have them.
-    :param include_tools: the names of the tools to include; default: all.
+    :param include_tools: the names of the tools to include; default: all. An empty list includes none.
     :param exclude_tools: the names of the tools to leave out.
     :param tool_name_prefix: a prefix for the name of each tool, separated by an underscore.
     :param requires_confirmation_tools: the names of the tools with ``requires_confirmation``.
@@ -164,7 +164,7 @@ def _toolkit_tools(kit: Toolkit, label: str, place: Place) -> list[Tool]:
     return [
         _with_kit_options(kit, tool)
         for tool in tools
-        if (not kit.include_tools or tool.name in kit.include_tools) and tool.name not in (kit.exclude_tools or ())
+        if (kit.include_tools is None or tool.name in kit.include_tools) and tool.name not in (kit.exclude_tools or ())
     ]
 
 

@@ -62,7 +62,9 @@ class ImportedRun:
 
     :param stored: the run as AgentOS stores it.
     :param messages: its conversation, as one JSON text per message.
+    :param own_messages: its messages as AgentOS stores them, without those of earlier runs.
     :param contents: the contents of its media by their hash.
+    :param workflow_agent_run_id: the id of the run of a workflow's agent; None if there is none.
     """
 
     stored: JsonObject
@@ -70,7 +72,9 @@ class ImportedRun:
     input: Input
     output: Output
     messages: list[str]
+    own_messages: list[JsonObject]
     contents: Contents
+    workflow_agent_run_id: Json
 
     def move_after(self, created_at: float) -> float:
         """Move the run's times so that it starts after another run. AgentOS stores whole seconds, so they may be equal.
@@ -128,7 +132,9 @@ def imported_run(stored: JsonObject, session: RunRow, names: Names) -> ImportedR
     run_id = require_id(stored, "run_id")
     component_id = text_in(stored, f"{kind}_id") or session.component_id
     output = _output(stored, contents)
-    created_at = _created_at(stored, kind, session.created_at)
+    messages = own_messages(stored)
+    agent_run = object_in(stored, "workflow_agent_run") if kind == "workflow" else {}
+    created_at = _created_at(stored, messages if kind == "agent" else (), session.created_at)
     first_token = output.first_token_seconds
     row = RunRow(
         run_id=run_id,
@@ -159,18 +165,21 @@ def imported_run(stored: JsonObject, session: RunRow, names: Names) -> ImportedR
         input=_input(stored, kind, contents),
         output=output,
         messages=[] if kind == "workflow" else conversation(stored, contents),
+        own_messages=messages,
         contents=contents,
+        workflow_agent_run_id=agent_run.get("run_id"),
     )
 
 
-def _created_at(stored: JsonObject, kind: ComponentKind, session_created_at: float) -> float:
+def _created_at(stored: JsonObject, messages: Sequence[JsonObject], session_created_at: float) -> float:
     """When a run started.
 
     AgentOS 2.5.6 stores the start time of its process for runs of agents. The first message has the right time.
+
+    :param messages: the own messages of an agent's run.
     """
     created_at = time_in(stored, "created_at") or session_created_at
-    messages = own_messages(stored)[:1] if kind == "agent" else ()
-    return max([created_at, *(time_in(message, "created_at") or 0.0 for message in messages)])
+    return max([created_at, *(time_in(message, "created_at") or 0.0 for message in messages[:1])])
 
 
 def _input(stored: JsonObject, kind: ComponentKind, contents: Contents) -> Input:
@@ -248,7 +257,7 @@ def totals_text(runs: Sequence[ImportedRun]) -> str:
     """The totals of a run with its members, as JSON text."""
     totals = Totals(cost=_sum([run.output.cost for run in runs]))
     for run in runs:
-        answers = [message for message in own_messages(run.stored) if message.get("role") == "assistant"]
+        answers = [message for message in run.own_messages if message.get("role") == "assistant"]
         totals.usage.add(run.output.usage)
         totals.model_calls += len(answers)
         totals.tool_calls += len(run.output.tools)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from musterd.core import jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow, ToolCall
-from musterd.imports.conversations import CallPlace, call_places, own_messages
+from musterd.imports.conversations import CallPlace, call_places
 from musterd.imports.runs import DELEGATIONS, ImportedRun, Names, imported_run, totals_text
-from musterd.imports.values import Unreadable, converting, object_in, require_shallow, text_of
+from musterd.imports.values import Unreadable, converting, require_shallow, text_of
 
 _NESTED = ("member_responses", "step_executor_runs")
 _MAX_DEPTH = 100
@@ -121,7 +121,7 @@ def _place(parent: ImportedRun, members: Sequence[ImportedRun]) -> None:
     if parent.row.component_kind == "workflow":
         _place_steps(parent, waiting, prefix)
     else:
-        places = call_places(own_messages(parent.stored))
+        places = call_places(parent.own_messages)
         for number, call in enumerate(parent.output.tools):
             if call.name in DELEGATIONS:
                 _place_delegated(call, places.get(call.id) or CallPlace(0, number), waiting, prefix)
@@ -191,9 +191,8 @@ def _place_steps(parent: ImportedRun, waiting: list[ImportedRun], prefix: str) -
     places = list(_step_places(parent.output.step_results, (), None))
     by_run = {text_of(place.step.get("step_run_id")): place for place in places}
     by_step = {text_of(place.step.get("step_id")): place for place in places}
-    agent_run_id = object_in(parent.stored, "workflow_agent_run").get("run_id")
     for member in list(waiting):
-        if member.row.run_id == agent_run_id:
+        if member.row.run_id == parent.workflow_agent_run_id:
             continue
         step_id = text_of(member.stored.get("workflow_step_id"))
         # A step that was retried has several runs; its output names only the last one.

@@ -161,7 +161,7 @@ def problems_of(skipped: Sequence[JsonObject], server: MCPServer) -> list[str]:
 
 
 def _is_selected(tool: JsonObject, server: MCPServer) -> bool:
-    is_included = not server.include_tools or tool["name"] in server.include_tools
+    is_included = server.include_tools is None or tool["name"] in server.include_tools
     return is_included and tool["name"] not in (server.exclude_tools or ())
 
 

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from musterd.cli.main import main
 from musterd.imports.values import MAX_NESTING
-from tests.support.agentos_database import BEGIN, AgentOSTables, run
+from tests.support.agentos_database import BEGIN, AgentOSTables, run, workflow_run
 from tests.support.process import select
 
 pytestmark = pytest.mark.usefixtures("log_to_stderr")
@@ -98,6 +99,28 @@ def test_a_run_that_is_nested_too_deeply(tables: AgentOSTables, target: Target, 
     expected = ("runs", "r2", f"it is nested deeper than {MAX_NESTING} levels")
     assert target.skipped() == [expected]
     assert select(target.url, "SELECT run_id FROM runs WHERE session_id = 'deep'", {}) == [{"run_id": "r3"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"messages": "x"}, "messages is not a list"),
+        ({"messages": ["x"]}, "messages is not a list of objects"),
+        ({"workflow_agent_run": "x"}, "workflow_agent_run is not an object"),
+        ({"step_results": "x"}, "step_results is not a list"),
+    ],
+)
+def test_a_workflow_run_with_a_value_of_another_type(
+    tables: AgentOSTables, target: Target, values: dict[str, Any], says: str
+) -> None:
+    odd, good = (workflow_run(f"w{number}", run("agent", f"step{number}", "Write", "Hi")) for number in (1, 2))
+    tables.add_session("flows", "workflow", [{**odd, **values}, good])
+    assert sorted(target.skipped()) == [
+        ("runs", "step1", "the run that started it cannot be imported"),
+        ("runs", "w1", says),
+    ]
+    imported = select(target.url, "SELECT run_id, root_id FROM runs WHERE session_id = 'flows' ORDER BY run_id", {})
+    assert imported == [{"run_id": "step2", "root_id": "w2"}, {"run_id": "w2", "root_id": "w2"}]
 
 
 def test_a_session_state_that_is_nested_too_deeply(tables: AgentOSTables, target: Target) -> None:

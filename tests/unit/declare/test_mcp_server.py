@@ -70,6 +70,7 @@ def test_yaml_declares_servers_among_the_tools(project: Project, monkeypatch: py
               - mcp:
                   url: https://mcp.example/mcp
                   instructions: Ask twice.
+                  include_tools: []
         """,
     )
     agent = load("teams.yaml").agents["a"].spec
@@ -81,6 +82,6 @@ def test_yaml_declares_servers_among_the_tools(project: Project, monkeypatch: py
         ["add"],
     )
     assert isinstance(second, MCPServer)
-    assert second.known_as == "mcp.example"
+    assert (second.known_as, second.include_tools) == ("mcp.example", [])
     assert agent.tool_instructions == ("Ask twice.",)
     assert isinstance(agent, Agent)

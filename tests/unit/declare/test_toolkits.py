@@ -82,6 +82,8 @@ def test_a_toolkit_says_which_tools_count_and_what_they_are_called() -> None:
         "calc_add",
         "calc_double",
     ]
+    assert names(Toolkit(tools=[Calculator()], include_tools=[])) == []
+    assert names(Toolkit(tools=[Calculator()], exclude_tools=[])) == names(Toolkit(tools=[Calculator()]))
 
 
 def test_a_toolkit_may_be_a_class_of_its_own() -> None:

@@ -93,6 +93,22 @@ def test_nothing_is_said_of_tools_that_do_not_count() -> None:
     skipped = [{"name": "bad", "problem": "it has no inputSchema"}]
     assert problems_of(skipped, MCPServer(command="x", exclude_tools=["bad"])) == []
     assert problems_of(skipped, MCPServer(command="x", include_tools=["good"])) == []
+    assert problems_of(skipped, MCPServer(command="x", include_tools=[])) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "selected"),
+    [
+        ({}, ["one", "two"]),
+        ({"include_tools": ["two"]}, ["two"]),
+        ({"include_tools": []}, []),
+        ({"exclude_tools": []}, ["one", "two"]),
+        ({"exclude_tools": ["two"]}, ["one"]),
+    ],
+)
+def test_a_declaration_selects_tools_by_name(options: dict[str, Any], selected: list[str]) -> None:
+    definitions = definitions_of([listed("one"), listed("two")], MCPServer(command="x", **options))
+    assert [definition["name"] for definition in definitions] == selected
 
 
 @pytest.mark.parametrize(
