@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ FULL_ID_WIDTH = 140
 ID_LENGTH = 8
 NAME_WIDTH = 10
 _NESTED = frozenset({"members", "attempt_list", "attempts", "requirements", "activity", "cancel", "retries", "steps"})
+_UNESCAPED_CONTROLS = re.compile("[\x7f-\x9f]")
 _STYLES = {
     "COMPLETED": "green",
     "approved": "green",
@@ -55,12 +57,18 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    print_text(json.dumps(value, ensure_ascii=False, indent=2))
+    print_text(json_text(value, indent=2))
 
 
 def print_json_line(value: Any) -> None:
     """Print a value as one line of JSON, at once."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201 - the output of the command
+    print(json_text(value), flush=True)  # noqa: T201 - the output of the command
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """A value as JSON without control characters, which could send commands to a terminal."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)  # it escapes those below U+0020 alone
+    return _UNESCAPED_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def with_iso_times(value: Any) -> Any:

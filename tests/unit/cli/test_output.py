@@ -1,6 +1,7 @@
 """Tables, times and texts of the commands."""
 
 import io
+import json
 import sys
 
 import pytest
@@ -14,6 +15,8 @@ from musterd.cli.output import (
     dollars,
     duration,
     one_line,
+    print_json,
+    print_json_line,
     print_table,
     printable,
     shortened,
@@ -102,3 +105,14 @@ def test_texts_cannot_command_the_terminal() -> None:
     assert printable("a\x1b[31mb\r\nc\td\x07") == "a [31mb\nc d "
     assert one_line({"a": "x\ny"}) == '{"a": "x\\ny"}'
     assert call_text("pay", {"to": "Ana\x1b", "n": 1}) == 'pay(to="Ana\\u001b", n=1)'
+
+
+def test_json_cannot_command_the_terminal_and_keeps_its_value(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"\x9b2J": "a\x7f\x85\x9f\x1b[2J\ue000ü☃ \\x9b"}
+    for show in (print_json, print_json_line):
+        show(value)
+        text = capsys.readouterr().out
+        assert json.loads(text) == value
+        assert not [sign for sign in text.replace("\n", "") if sign < " " or "\x7f" <= sign <= "\x9f"]
+        assert "\\u0085" in text
+        assert "ü☃" in text

@@ -1,6 +1,5 @@
 """The events and the steps of a run, for people and as JSON."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ from musterd.cli.output import (
     Column,
     ago,
     dollars,
+    json_text,
     one_line,
     print_facts,
     print_json,
@@ -118,4 +118,4 @@ def print_step(client: "Client", run_id: str, path: str, *, as_json: bool) -> No
     result = step.raw.get("result")
     if result is not None:
         print_text()
-        print_text(printable(result) if isinstance(result, str) else json.dumps(result, ensure_ascii=False, indent=2))
+        print_text(printable(result) if isinstance(result, str) else json_text(result, indent=2))
