@@ -9,6 +9,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.private_files import write_private
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +46,13 @@ class Profiles:
             raise CommandFailed(f"{path} cannot be read: {error.strerror}.") from error
 
     def save(self) -> None:
-        """Write the file. It is replaced as a whole, so that a crash leaves the old one or the new one."""
+        """Write the file."""
         path = profiles_path()
         profiles = {name: _json_of(profile) for name, profile in self.by_name.items()}
-        new = path.with_name(f"{path.name}.new")
+        text = json.dumps({"used": self.used, "profiles": profiles}, indent=2)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            new.unlink(missing_ok=True)  # its mode is that of its creation
-            with open(new, "x", encoding="utf-8", opener=_private) as file:
-                json.dump({"used": self.used, "profiles": profiles}, file, indent=2)
-            new.replace(path)
+            write_private(path, text.encode())
         except OSError as error:
             raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -107,7 +105,3 @@ def checked_url(url: str) -> str:
 
 def _json_of(profile: Profile) -> dict[str, Any]:
     return {"url": profile.url, **({"token": profile.token} if profile.token else {})}
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
