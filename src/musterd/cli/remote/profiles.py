@@ -1,13 +1,13 @@
 """Profiles: servers with names, and their tokens, in a file that only its owner can read."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from musterd.cli.env_file import own_variable
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.private_files import write_private
 
@@ -78,7 +78,7 @@ class Profiles:
 
 def profiles_path() -> Path:
     """The file of the profiles, in the folder for configuration of the XDG convention."""
-    folder = os.environ.get("XDG_CONFIG_HOME")
+    folder = own_variable("XDG_CONFIG_HOME")
     root = Path(folder) if folder and Path(folder).is_absolute() else Path.home() / ".config"
     return root / "musterd" / "profiles.json"
 

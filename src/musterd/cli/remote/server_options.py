@@ -1,13 +1,13 @@
 """The options with which commands name a server, and the connection to it."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from musterd.cli.env_file import own_variable
 from musterd.cli.output import printable
 from musterd.cli.program import program
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
@@ -60,15 +60,15 @@ def server_of(options: ServerOptions) -> Profile:
         raise CommandFailed("Give --url or --profile, not both.", ExitCode.USAGE)
     profile = None if options.url is not None else _profile(options.profile)
     if profile is None:
-        url = options.url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
+        url = options.url or own_variable("MUSTERD_URL") or DEFAULT_URL
         profile = Profile(url=url, token=None)
-    token = options.token or profile.token or os.environ.get("MUSTERD_TOKEN")
+    token = options.token or profile.token or own_variable("MUSTERD_TOKEN")
     return Profile(url=checked_url(profile.url), token=token)
 
 
 def profile_in_use() -> str | None:
     """The name of the profile of commands that name no server; None if a variable names one, or no profile is used."""
-    return None if os.environ.get("MUSTERD_URL") else Profiles.load().used
+    return None if own_variable("MUSTERD_URL") else Profiles.load().used
 
 
 def _profile(name: str | None) -> Profile | None:
