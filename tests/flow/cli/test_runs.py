@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from musterd import Team, ToolContext, tool
 from tests.support.app import Sample, Serve
 from tests.support.commands import Command, TalkTo
 
@@ -101,6 +102,24 @@ async def test_events_are_watched_as_lines_of_json(serve_live: Serve, musterd: C
         stored = await musterd("runs", "events", "r1", "--json")
         assert stored.out == watched.out
         assert len((await musterd("runs", "events", "r1", "--limit", "2")).out.splitlines()) == 2
+
+
+async def test_events_with_details_of_a_tools_progress(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    @tool
+    def send(context: ToolContext) -> str:
+        """Send it."""
+        context.progress("on its way", delivery_at=1767225600000, eta_at=60)
+        return "sent"
+
+    team = Team(id="desk", name="Desk", members=[], tools=[send], model="scripted")
+    async with serve_live(served=Sample([team], [])) as server:
+        talk_to(server)
+        await server.run("[[TOOL send {}]]", to="teams/desk", run_id="r1")
+        for words in (["watch"], ["events"]):
+            printed = await musterd("runs", *words, "r1", "--json")
+            assert printed.code == 0
+            (event,) = [line for line in map(json.loads, printed.out.splitlines()) if line["event"] == "CustomEvent"]
+            assert (event["delivery_at"], event["eta_at"], event["at"][-1]) == (1767225600000, 60, "Z")
 
 
 async def test_steps_are_listed_and_shown(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -14,6 +15,7 @@ from musterd.cli.output import (
     call_text,
     dollars,
     duration,
+    event_with_iso_times,
     one_line,
     print_json,
     print_json_line,
@@ -99,6 +101,27 @@ def test_json_has_iso_times_but_for_what_users_wrote() -> None:
             "metadata": {"sent_at": 5},
         }
     ]
+
+
+TIMES = {"created_at": 0, "at": 1.5}
+ISO_TIMES = {"created_at": "1970-01-01T00:00:00.000Z", "at": "1970-01-01T00:00:01.500Z"}
+
+
+def test_details_of_a_tools_progress_stay_as_they_are() -> None:
+    details = {"delivery_at": 1767225600000, "eta_at": 60, "members": [{"left_at": 5}], "steps": {"at": 7}}
+    event = {"event": "CustomEvent", **TIMES, **details}
+    assert event_with_iso_times(event) == {"event": "CustomEvent", **ISO_TIMES, **details}
+    event = {"event": "RunPaused", **TIMES, "requirements": [{"expires_at": 0}]}
+    assert event_with_iso_times(event) == {
+        "event": "RunPaused",
+        **ISO_TIMES,
+        "requirements": [{"expires_at": "1970-01-01T00:00:00.000Z"}],
+    }
+
+
+@pytest.mark.parametrize("value", [1767225600000, -1e15, 1e300, float("inf"), float("nan"), "soon", None, [1]])
+def test_what_is_no_date_stays_as_it_is(value: Any) -> None:
+    assert with_iso_times({"delivery_at": value})["delivery_at"] is value
 
 
 def test_texts_cannot_command_the_terminal() -> None:

@@ -7,6 +7,7 @@ from musterd.cli.output import (
     Column,
     ago,
     dollars,
+    event_with_iso_times,
     json_text,
     one_line,
     print_facts,
@@ -40,7 +41,7 @@ def print_events(client: "Client", run_id: str, *, after: int, limit: int | None
     progress = RunProgress()
     for event in _stored(client, run_id, after, limit):
         if as_json:
-            print_json_line(with_iso_times(event.raw))
+            print_json_line(event_with_iso_times(event.raw))
         else:
             member = progress.apply(event)
             words = line_of(event, member) or _content(event)
