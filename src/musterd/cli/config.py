@@ -9,8 +9,8 @@ from musterd.cli.output import print_json, print_text
 from musterd.cli.remote.profiles import Profiles, profiles_path
 from musterd.cli.remote.server_options import NO_OPTIONS, profile_in_use, server_of
 from musterd.cli.settings import settings_from, variables_of
+from musterd.core.redacted_urls import redacted_url
 from musterd.core.settings import Settings
-from musterd.store.open_database import redacted_url
 
 DEFAULT, ENVIRONMENT = "default", "environment"
 HIDDEN = "(hidden)"

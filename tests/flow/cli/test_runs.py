@@ -131,10 +131,11 @@ async def test_steps_are_listed_and_shown(serve_live: Serve, musterd: Command, t
         printed = await musterd("runs", "steps", "r1", "t0/c0")
         assert '{"city": "Oslo"}' in printed.out
         assert printed.out.endswith("\nSunny in Oslo\n")
-        missing = await musterd("runs", "steps", "r1", "t9")
+        await server.run("hello", run_id="my run; ls")
+        missing = await musterd("runs", "steps", "my run; ls", "t9")
         assert (missing.code, missing.err) == (
             1,
-            "musterd: The run has no step t9. List its steps with: musterd runs steps r1\n",
+            "musterd: The run has no step t9. List its steps with: musterd runs steps 'my run; ls'\n",
         )
 
 

@@ -32,7 +32,7 @@ def chat_with(team: str, session: str | None, kind: "ComponentKind | None", opti
         for message in _messages():
             start = Start(team=team, message=message, kind=kind, session=session_id)
             code = attend(started(start, server), server, detach=False) or code
-    say(f"Continue with: {command(f'chat {team}', f'--session {session_id}', options)}")
+    say(f"Continue with: {command('chat', options, team, '--session', session_id)}")
     return code
 
 

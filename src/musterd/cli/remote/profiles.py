@@ -1,6 +1,7 @@
 """Profiles: servers with names, and their tokens, in a file that only its owner can read."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from musterd.cli.env_file import own_variable
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.private_files import write_private
+from musterd.core.redacted_urls import redacted_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ class Profiles:
             return profile
         names = ", ".join(self.by_name) or "none yet"
         raise CommandFailed(
-            f'There is no profile "{name}" ({names}). Add it with: musterd profile add {name} URL',
+            f'There is no profile "{name}" ({names}). Add it with: musterd profile add {shlex.quote(name)} URL',
             ExitCode.USAGE,
         )
 
@@ -85,7 +87,7 @@ def profiles_path() -> Path:
 
 def complete_profiles(_context: object) -> dict[str, str]:
     """What the shell completes for a profile: the names, with the URLs."""
-    return {name: profile.url for name, profile in Profiles.load().by_name.items()}
+    return {name: redacted_url(profile.url) for name, profile in Profiles.load().by_name.items()}
 
 
 def checked_url(url: str) -> str:
@@ -99,7 +101,8 @@ def checked_url(url: str) -> str:
     except ValueError:  # of the port, or of an IPv6 address
         is_url = False
     if not is_url:
-        raise CommandFailed(f'"{url}" is not the URL of a server, such as http://127.0.0.1:7777.', ExitCode.USAGE)
+        # It is not repeated, because it may have a password.
+        raise CommandFailed("This is not the URL of a server, such as http://127.0.0.1:7777.", ExitCode.USAGE)
     return url.rstrip("/")
 
 

@@ -21,8 +21,10 @@ from musterd.cli.output import (
 )
 from musterd.cli.remote.command_failed import CommandFailed
 from musterd.cli.remote.run_progress import RunProgress, line_of
+from musterd.cli.remote.server_options import command
 
 if TYPE_CHECKING:
+    from musterd.cli.remote.server_options import ServerOptions
     from musterd.client import Client, Event, RunStep
 
 PAGE = 1000
@@ -94,14 +96,15 @@ def _step_cells(step: "RunStep", members: Mapping[str, str]) -> tuple[Any, ...]:
     )
 
 
-def print_step(client: "Client", run_id: str, path: str, *, as_json: bool) -> None:
+def print_step(client: "Client", run_id: str, path: str, options: "ServerOptions", *, as_json: bool) -> None:
     """Print one step with its arguments and its result."""
     from musterd.client import NotFound
 
     try:
         step = client.runs.step(run_id, path)
     except NotFound:
-        raise CommandFailed(f"The run has no step {path}. List its steps with: musterd runs steps {run_id}") from None
+        how = command("runs steps", options, run_id)
+        raise CommandFailed(f"The run has no step {path}. List its steps with: {how}") from None
     if as_json:
         print_json(with_iso_times(step.raw))
         return

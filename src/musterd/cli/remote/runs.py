@@ -152,7 +152,7 @@ def list_steps(
         if path is None:
             print_steps(client, run_id, as_json=json)
         else:
-            print_step(client, run_id, path, as_json=json)
+            print_step(client, run_id, path, server, as_json=json)
     return 0
 
 

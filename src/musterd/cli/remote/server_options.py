@@ -1,6 +1,7 @@
 """The options with which commands name a server, and the connection to it."""
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from musterd.cli.program import program
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url, complete_profiles
+from musterd.core.redacted_urls import redacted_url
 
 if TYPE_CHECKING:
     from musterd.client import AnswerError, Client, InvalidInput
@@ -100,7 +102,7 @@ def connected(
         except CannotConnect as error:
             reason = str(error.__cause__ or error) or "no answer"
             raise CommandFailed(
-                f"{server.url} cannot be reached: {reason}.\n"
+                f"{redacted_url(server.url)} cannot be reached: {reason}.\n"
                 "Start a server with: musterd serve FILE. Name another one with --url or --profile.",
                 ExitCode.UNREACHABLE,
             ) from error
@@ -115,12 +117,17 @@ def field_messages(error: "InvalidInput") -> str:
     return "\n".join(map(printable, error.fields.values())) or printable(error.detail)
 
 
-def command(words: str, argument: str, options: ServerOptions) -> str:
-    """A command to type, for the same server."""
-    if isinstance(options, StartedServer):
-        return f"{program()} {words} {argument}"
-    server = f" --url {options.url}" if options.url else f" --profile {options.profile}" if options.profile else ""
-    return f"{program()} {words} {argument}{server}"
+def command(words: str, options: ServerOptions, *arguments: str) -> str:
+    """A command to type, for the same server. A password in its URL is left out.
+
+    :param arguments: those of the command, which may have any characters.
+    """
+    server: tuple[str, ...] = ()
+    if options.url and not isinstance(options, StartedServer):
+        server = ("--url", redacted_url(options.url))
+    elif options.profile:
+        server = ("--profile", options.profile)
+    return f"{program()} {words} {shlex.join([*arguments, *server])}"
 
 
 _REMEDIES = {
