@@ -226,6 +226,52 @@ async def test_wrong_usage(musterd: Command, words: list[str]) -> None:
     assert (await musterd("runs", "ls", *words)).code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("runs show _", "run"),
+        ("runs watch _", "run"),
+        ("runs events _", "run"),
+        ("runs steps _", "run"),
+        ("runs cancel r1 _", "run"),
+        ("runs continue _", "run"),
+        ("runs rerun _", "run"),
+        ("runs fork _ t0/m", "run"),
+        ("runs export _", "run"),
+        ("approvals ls --run _", "run"),
+        ("approvals show _", "approval"),
+        ("approvals approve _", "approval"),
+        ("approvals reject _", "approval"),
+        ("approvals edit _ copies=3", "approval"),
+        ("sessions show _", "session"),
+        ("sessions rename _ name", "session"),
+        ("sessions export _", "session"),
+        ("sessions rm r1 _ --yes", "session"),
+        ("teams show _", "team, agent or workflow"),
+        ("teams show _ --kind agent", "agent"),
+        ("run _ hello", "team, agent or workflow"),
+    ],
+)
+async def test_an_empty_id_is_wrong_usage(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, words: str, kind: str
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY one]]", run_id="r1", session_id="r1")
+        refused = await musterd(*["" if word == "_" else word for word in words.split()])
+        assert (refused.code, refused.out, refused.err) == (2, "", f"musterd: The id of the {kind} is empty.\n")
+        assert [row[0] for row in (await musterd("runs", "ls")).rows] == ["r1"]
+
+
+@pytest.mark.parametrize("command", ["steps", "fork"])
+async def test_an_empty_path_is_wrong_usage(serve_live: Serve, musterd: Command, talk_to: TalkTo, command: str) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY one]]", run_id="r1")
+        refused = await musterd("runs", command, "r1", "")
+        assert (refused.code, refused.err) == (2, "musterd: The path of the step is empty.\n")
+
+
 async def test_runs_of_a_team_that_is_not_served_any_more(
     serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample
 ) -> None:

@@ -20,6 +20,7 @@ from musterd.cli.output import (
     with_iso_times,
 )
 from musterd.cli.remote.command_failed import CommandFailed
+from musterd.cli.remote.lookups import require_text
 from musterd.cli.remote.run_progress import RunProgress, line_of
 from musterd.cli.remote.server_options import command
 
@@ -100,6 +101,7 @@ def print_step(client: "Client", run_id: str, path: str, options: "ServerOptions
     """Print one step with its arguments and its result."""
     from musterd.client import NotFound
 
+    require_text("path of the step", path)
     try:
         step = client.runs.step(run_id, path)
     except NotFound:

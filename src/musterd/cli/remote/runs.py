@@ -199,8 +199,10 @@ def fork_run(run: RunName, path: str, /, *, detach: Detach = False, server: Serv
     path
         The place of the step, such as t0/c1: musterd runs steps RUN.
     """
+    from musterd.cli.remote.lookups import require_text
     from musterd.cli.remote.new_runs import started_from
 
+    require_text("path of the step", path)
     return started_from(run, lambda client, run_id: client.fork(run_id, path), server, detach=detach)
 
 
