@@ -170,12 +170,17 @@ async def test_the_inbox(connect: Connect) -> None:
             await client.approvals.approve(page.items[0].id)
 
 
-async def test_a_decision_whose_answer_is_lost(connect: Connect, client_kind: str) -> None:
+@pytest.mark.parametrize("values", [None, {"n": 3}, {"n": 1}])
+async def test_a_decision_whose_answer_is_lost(
+    connect: Connect, client_kind: str, values: dict[str, Any] | None
+) -> None:
     async with connect(served=shop()) as (server, direct):
         run, requirement = await paused(direct, PAY)
         async with through(client_kind, server, cut_after=0, cuts=2) as (proxy, client):
-            assert (await client.approvals.approve(requirement.id)).status == "approved"
+            assert (await client.approvals.approve(requirement.id, values=values)).status == "approved"
             assert proxy.cuts < 2
+            with pytest.raises(Conflict):
+                await client.approvals.approve(requirement.id, values={"n": 7})
         assert (await direct.wait(run)).status == "COMPLETED"
 
 

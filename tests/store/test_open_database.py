@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from musterd.core.errors import StartError
-from musterd.store.open_database import open_database, redacted_url
+from musterd.core.redacted_urls import redacted_url
+from musterd.store.open_database import open_database
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.sqlite import SqliteDatabase
 

@@ -239,10 +239,23 @@ export class Approvals extends Resource {
       if (!(error instanceof Conflict)) throw error;
       // Either somebody else has decided, or this decision was stored and its answer was lost.
       const approval = await this.get(approvalId, options);
-      if (approval.status !== status || (resolvedBy ?? approval.resolved_by) !== approval.resolved_by) throw error;
+      const isSame =
+        approval.status === status &&
+        (resolvedBy ?? approval.resolved_by) === approval.resolved_by &&
+        textOf(approval.resolution_data) === textOf(body.resolution_data);
+      if (!isSame) throw error;
       return approval;
     }
   }
+}
+
+/** A JSON value as a text that is the same for equal values: with sorted names. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value ?? null, (_name, item: unknown) =>
+    item !== null && typeof item === "object" && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : item,
+  );
 }
 
 /** Traces of runs. */

@@ -72,9 +72,17 @@ test("decisions are sent in one request", async () => {
 });
 
 test("a decision whose answer was lost counts as made", async () => {
-  const approval = { id: "a1", status: "approved", resolved_by: "ida" };
+  const values = { copies: 3, to: ["ann"] };
+  const approval = { id: "a1", status: "approved", resolved_by: "ida", resolution_data: null };
   const conflict = json({ detail: "Already resolved" }, 409);
   const lost = scripted(conflict, json(approval));
   assert.deepEqual(await clientOf(lost).approvals.approve("a1", { resolvedBy: "ida" }), approval);
   await assert.rejects(clientOf(scripted(conflict, json(approval))).approvals.reject("a1"), { name: "Conflict" });
+  const others = [null, { values: { ...values, copies: 2 } }, { result: "sent" }];
+  for (const data of others) {
+    const other = clientOf(scripted(conflict, json({ ...approval, resolution_data: data })));
+    await assert.rejects(other.approvals.approve("a1", { values }), { name: "Conflict" });
+  }
+  const own = { ...approval, resolution_data: { values: { to: ["ann"], copies: 3 } } };
+  assert.deepEqual(await clientOf(scripted(conflict, json(own))).approvals.approve("a1", { values }), own);
 });

@@ -9,9 +9,9 @@ import musterd
 from musterd.cli.page import page_url
 from musterd.cli.ready_line import ready_line
 from musterd.cli.remote.server_options import DEFAULT_URL
+from musterd.core.redacted_urls import redacted_url
 from musterd.http.auth.modes import auth_mode
 from musterd.http.server import Server
-from musterd.store.open_database import redacted_url
 
 log = structlog.get_logger("musterd.cli")
 

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import IO
 
 from musterd.cli.ready_line import address_in
+from musterd.cli.stop_signals import hangup
 from musterd.cli.waiting import waiting_for
 from musterd.core import clock
 
@@ -66,7 +67,7 @@ def child_server(
     :raises ServerDidNotStart: it did not start.
     """
     lines: queue.Queue[str] = queue.Queue()
-    with _ended_by_sigterm(), log_file.open("wb") as log:
+    with _ended_by_signals(), log_file.open("wb") as log:
         server = start_server(source, "--port", "0", *options, on_line=lines.put, variables=variables, log=log)
         try:
             yield _url(lines, log_file)
@@ -88,18 +89,25 @@ def _read(output: IO[str], on_line: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the command as an exception, so that its server is stopped."""
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM, and a terminal that closes, end the command as an exception, so that its server is stopped.
+
+    The terminal sends the server no signal, because the server has a process group of its own.
+    """
 
     def end(signal_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal_number, signal.SIG_IGN)  # a second signal must not interrupt the end of the server
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt the end of the server
         sys.exit(128 + signal_number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, *hangup())}
+    for number in before:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _url(lines: "queue.Queue[str]", log_file: Path) -> str:

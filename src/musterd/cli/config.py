@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from musterd.cli.env_file import FILE, is_from_file
+from musterd.cli.env_file import FILE, is_from_file, own_variable
 from musterd.cli.output import print_json, print_text
 from musterd.cli.remote.profiles import Profiles, profiles_path
 from musterd.cli.remote.server_options import NO_OPTIONS, profile_in_use, server_of
 from musterd.cli.settings import settings_from, variables_of
+from musterd.core.redacted_urls import redacted_url
 from musterd.core.settings import Settings
-from musterd.store.open_database import redacted_url
 
 DEFAULT, ENVIRONMENT = "default", "environment"
 HIDDEN = "(hidden)"
@@ -68,7 +68,7 @@ def _client_settings() -> Iterator[_Setting]:
     name, server = profile_in_use(), server_of(NO_OPTIONS)
     has_token = name is not None and bool(Profiles.load().get(name).token)
     url_source, token_source = (
-        _source(variable) if os.environ.get(variable) else DEFAULT for variable in ("MUSTERD_URL", "MUSTERD_TOKEN")
+        ENVIRONMENT if own_variable(variable) else DEFAULT for variable in ("MUSTERD_URL", "MUSTERD_TOKEN")
     )
     of_profile = f"profile {name}"
     yield _Setting("MUSTERD_URL", redacted_url(server.url), of_profile if name else url_source, is_hidden=False)

@@ -6,10 +6,11 @@ from musterd.cli.output import print_json, print_text, with_iso_times
 from musterd.cli.units import format_age, format_size
 from musterd.core import clock
 from musterd.core.errors import StartError
+from musterd.core.redacted_urls import redacted_url
 from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.backup import back_up
-from musterd.store.open_database import redacted_url, sqlite_path
+from musterd.store.open_database import sqlite_path
 from musterd.store.schema import HEAD
 
 

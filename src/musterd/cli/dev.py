@@ -20,6 +20,7 @@ from musterd.cli.env_file import FILE as ENV_FILE
 from musterd.cli.listening import listen
 from musterd.cli.page import page_url
 from musterd.cli.ready_line import address_in
+from musterd.cli.stop_signals import SIGNALS, hangup
 from musterd.core import clock
 from musterd.core.source_files import SUFFIXES
 
@@ -27,7 +28,6 @@ SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 PAUSE_SECONDS = 0.25
 """The least time between two looks at the files. A look that takes long is made less often."""
 PAUSE_FACTOR = 20
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Snapshot = dict[Path, tuple[int, int]]
 """The time of the last change and the size of each file."""
@@ -62,7 +62,7 @@ class _Reloader:
 
     def run(self) -> None:
         """Serve until a signal arrives."""
-        old_handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        old_handlers = {number: signal.signal(number, self._on_signal) for number in (*SIGNALS, *hangup())}
         try:
             while not self._is_stopping:
                 files = snapshot(self._folder)  # before the start, so that a change during it is noticed

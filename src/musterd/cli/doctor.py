@@ -14,7 +14,7 @@ from musterd.cli.doctor_bus import bus_checks
 from musterd.cli.doctor_check import FAIL, OK, WARN, Check, fail, ok, warn
 from musterd.cli.doctor_database import database_checks
 from musterd.cli.doctor_source import source_checks
-from musterd.cli.output import print_json, print_text
+from musterd.cli.output import one_line, print_json, print_text
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core.errors import StartError
 
@@ -40,9 +40,9 @@ def doctor(source: str | None, *, db: str | None, host: str, port: int, connects
 def _lines(checks: list[Check]) -> Iterator[str]:
     width = max(len(check.name) for check in checks)
     for check in checks:
-        yield f"{MARKS[check.level]:4}  {check.name:{width}}  {check.found}"
+        yield f"{MARKS[check.level]:4}  {check.name:{width}}  {one_line(check.found)}"
         if check.cure:
-            yield f"{'':4}  {'':{width}}  → {check.cure}"
+            yield f"{'':4}  {'':{width}}  → {one_line(check.cure)}"
     problems = [check for check in checks if check.level != OK]
     yield ""
     yield f"{len(checks)} checks, {len(problems)} need attention" if problems else f"{len(checks)} checks, all ok"

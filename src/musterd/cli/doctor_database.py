@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from musterd.cli.doctor_check import Check, fail, ok, warn
 from musterd.cli.units import format_age, format_size
+from musterd.core.redacted_urls import redacted_url
 from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.inspection import DatabaseStorage, Inspected
-from musterd.store.open_database import redacted_url, sqlite_path
+from musterd.store.open_database import sqlite_path
 from musterd.store.schema import HEAD
 from musterd.store.sqlite_upgrade import require_usable_place
 

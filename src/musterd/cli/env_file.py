@@ -25,6 +25,15 @@ def load_env_file() -> None:
     _loaded.update(set(os.environ) - before)
 
 
+def own_variable(name: str) -> str | None:
+    """The value of an environment variable that is set; None if it is empty or comes from the file.
+
+    Commands find their server with it: the file of a folder that a person was given must not choose where the person's
+    token goes.
+    """
+    return None if is_from_file(name) else os.environ.get(name) or None
+
+
 def is_from_file(variable: str) -> bool:
     """Whether this process has an environment variable from the file."""
     return variable in _loaded

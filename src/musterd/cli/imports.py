@@ -9,6 +9,7 @@ from musterd.cli.output import one_line, print_json, print_text, say
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.errors import StartError
+from musterd.core.redacted_urls import redacted_url
 from musterd.core.settings import Settings
 from musterd.http.auth.modes import auth_mode
 from musterd.imports.agentos import AgentOSDatabase
@@ -17,7 +18,6 @@ from musterd.imports.report import OTHER_TABLES, Report
 from musterd.imports.runs import Names
 from musterd.store import inspection, schema
 from musterd.store.database import Database
-from musterd.store.open_database import redacted_url
 
 PROGRESS_SECONDS = 2.0
 SHOWN_ROWS = 20

@@ -501,7 +501,9 @@ Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 4 the server canno
 """
 CHAT_HELP = """Talk to a team in the terminal: each line is a message of one session.
 
-Ctrl+C cancels the current run. Ctrl+D ends, and prints how to continue.
+Ctrl+C cancels the current run. At the prompt Ctrl+D and Ctrl+C end, and print how to continue.
+
+Exit codes: that of the last run that did not complete, as of musterd run; 0 if all completed; 130 after Ctrl+C.
 """
 app.command(f"{REMOTE}.run:run", name="run", group=START_HERE, sort_key=3, help=RUN_HELP)
 app.command(f"{REMOTE}.run:chat", name="chat", group=RUNS, help=CHAT_HELP)

@@ -6,10 +6,11 @@ from typing import TypeVar
 
 from musterd.cli.logs import configure
 from musterd.core.errors import StartError
+from musterd.core.redacted_urls import redacted_url
 from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.database import Database
-from musterd.store.open_database import open_database, redacted_url
+from musterd.store.open_database import open_database
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ FULL_ID_WIDTH = 140
 ID_LENGTH = 8
 NAME_WIDTH = 10
 _NESTED = frozenset({"members", "attempt_list", "attempts", "requirements", "activity", "cancel", "retries", "steps"})
+_TIMES_OF_EVENTS = frozenset({"at", "created_at"})
+_UNESCAPED_CONTROLS = re.compile("[\x7f-\x9f]")
 _STYLES = {
     "COMPLETED": "green",
     "approved": "green",
@@ -55,12 +58,18 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    print_text(json.dumps(value, ensure_ascii=False, indent=2))
+    print_text(json_text(value, indent=2))
 
 
 def print_json_line(value: Any) -> None:
     """Print a value as one line of JSON, at once."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201 - the output of the command
+    print(json_text(value), flush=True)  # noqa: T201 - the output of the command
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """A value as JSON without control characters, which could send commands to a terminal."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)  # it escapes those below U+0020 alone
+    return _UNESCAPED_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def with_iso_times(value: Any) -> Any:
@@ -72,10 +81,26 @@ def with_iso_times(value: Any) -> Any:
     return {name: _json_value(name, item) for name, item in value.items()}
 
 
+def event_with_iso_times(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An event of the server whose times are ISO 8601 in UTC. The details of a tool's progress stay as they are."""
+    if event["event"] != "CustomEvent":
+        return {name: _json_value(name, item) for name, item in event.items()}
+    return {name: _iso_if_date(item) if name in _TIMES_OF_EVENTS else item for name, item in event.items()}
+
+
 def _json_value(name: str, value: Any) -> Any:
-    if isinstance(value, int | float) and (name == "at" or name.endswith("_at")):
-        return iso(value)
+    if name == "at" or name.endswith("_at"):
+        return _iso_if_date(value)
     return with_iso_times(value) if name in _NESTED else value
+
+
+def _iso_if_date(value: Any) -> Any:
+    if not isinstance(value, int | float):
+        return value
+    try:
+        return iso(value)
+    except (ValueError, OverflowError, OSError):  # beyond the years 1 to 9999: seconds are something else
+        return value
 
 
 def iso(seconds: float) -> str:

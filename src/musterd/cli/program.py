@@ -1,6 +1,7 @@
 """How the program is called."""
 
 import os
+import shlex
 import shutil
 import sys
 
@@ -10,4 +11,4 @@ def program() -> str:
     path = sys.argv[0]
     if os.path.basename(path) != "musterd" or shutil.which("musterd"):
         return "musterd"
-    return os.path.relpath(path)
+    return shlex.quote(os.path.relpath(path))

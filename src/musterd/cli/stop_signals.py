@@ -1,4 +1,4 @@
-"""The handler of SIGINT and SIGTERM."""
+"""The signals that end a command, and the handler of SIGINT and SIGTERM."""
 
 import os
 import signal
@@ -6,6 +6,11 @@ from collections.abc import Callable
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def hangup() -> tuple[signal.Signals, ...]:
+    """SIGHUP, which comes when the terminal closes; nothing if it is ignored, as ``nohup`` has it."""
+    return () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
 
 
 def in_this_process(stop: Callable[[], None]) -> Callable[[int, FrameType | None], None]:

@@ -17,11 +17,11 @@ from musterd.cli.stop_signals import SIGNALS, in_this_process
 from musterd.cli.thread_switching import shorten_waits_for_threads
 from musterd.core import garbage_collection
 from musterd.core.loopback import is_loopback
+from musterd.core.redacted_urls import redacted_url
 from musterd.core.settings import Settings
 from musterd.declare import Registry
 from musterd.engine.process_role import ProcessRole
 from musterd.http.server import Server
-from musterd.store.open_database import redacted_url
 
 WORKER = ProcessRole(answers=False)
 

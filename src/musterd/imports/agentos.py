@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from musterd.core.errors import StartError
 from musterd.core.jsontypes import Json
+from musterd.core.redacted_urls import redacted_url
 from musterd.imports.report import OTHER_TABLES
 from musterd.imports.values import Unreadable
-from musterd.store.open_database import redacted_url, sqlite_path
+from musterd.store.open_database import sqlite_path
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, TableClause

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
+from musterd.core.redacted_urls import redacted_url
 from musterd.store import stats
 from musterd.store.database import Statement, Tx
 from musterd.store.locks import WorkerLocks
-from musterd.store.open_database import open_database, redacted_url, sqlite_path
+from musterd.store.open_database import open_database, sqlite_path
 from musterd.store.sqlite_upgrade import file_system, revision_of
 from musterd.store.stats import DatabaseStats, Schema
 

@@ -1,13 +1,11 @@
-"""Opening the database that a URL names, and showing the URL without its password."""
+"""Opening the database that a URL names."""
 
 from pathlib import Path
 
 from musterd.core.errors import StartError
+from musterd.core.redacted_urls import redacted_url
 from musterd.store.database import Database
 from musterd.store.sqlite import SqliteDatabase
-
-LOCATION_PARAMETERS = frozenset({"host", "hostaddr", "port", "dbname"})
-"""Query parameters of a URL that name the location of the database. Only these are shown."""
 
 
 def open_database(url: str, *, connections: int | None = None, prepares: bool = True) -> Database:
@@ -21,7 +19,7 @@ def open_database(url: str, *, connections: int | None = None, prepares: bool = 
     if scheme in ("postgresql", "postgres") and separator:
         return _postgres(url, connections, prepares)
     if scheme.startswith(("postgresql+", "postgres+")):
-        raise StartError(f"--db {scheme}://…: names a driver — use postgresql://{_without_password(rest)}")
+        raise StartError(f"--db {scheme}://…: names a driver — use {redacted_url(f'postgresql://{rest}')}")
     return SqliteDatabase(sqlite_path(url))
 
 
@@ -48,20 +46,3 @@ def _postgres(url: str, connections: int | None, prepares: bool) -> Database:
             "pip install 'musterd[postgres]'"
         ) from error
     return PostgresDatabase(url, connections=connections or CONNECTIONS, prepares=prepares)
-
-
-def redacted_url(url: str) -> str:
-    """The URL without passwords, and with those parameters only that name the location of the database."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or url.startswith("sqlite:///"):
-        return url
-    return f"{scheme}://{_without_password(rest)}"
-
-
-def _without_password(rest: str) -> str:
-    location, _, query = rest.partition("?")
-    if "@" in query and "@" not in location:  # the "?" or the "@" may be part of a password, so nothing is shown
-        return "…"
-    user, at, location = location.rpartition("@")
-    location_query = "&".join(item for item in query.split("&") if item.partition("=")[0] in LOCATION_PARAMETERS)
-    return f"{user.partition(':')[0]}{at}{location}" + (f"?{location_query}" if location_query else "")

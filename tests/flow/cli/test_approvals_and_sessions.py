@@ -38,8 +38,9 @@ async def test_a_decision_lets_the_run_go_on(
         assert (watched.code, answer in watched.out) == (0, True)
         (row,) = (await musterd("approvals", "ls", "--status", "all", "--json")).json
         assert row["resolved_by"] == "ana"
-        again = await musterd("approvals", "reject", approval)
-        assert again.code == (0 if verb == "reject" else 1)
+        assert (await musterd("approvals", verb, approval, *options, "--by", "ana")).code == 0
+        other = ["reject", "--note", "another reason"]
+        assert (await musterd("approvals", other[0], approval, *other[1:])).code == 1
 
 
 async def test_a_change_that_is_none(musterd: Command) -> None:

@@ -51,6 +51,11 @@ async def test_a_detached_run_is_a_receipt(serve_live: Serve, musterd: Command, 
         assert f"musterd runs watch {run_id}\n" in started.err
         assert f"/ui/#/runs/{run_id}\n" in started.err
         assert (await musterd("runs", "watch", run_id)).out == "yes\n"
+        url = str(server.http.base_url).rstrip("/")
+        with_password = url.replace("://", "://ada:topsecret@")
+        started = await musterd("run", "demo-team", "[[SAY yes]]", "--detach", "--url", with_password)
+        assert (started.code, "topsecret" in started.err) == (0, False)
+        assert f" --url {url.replace('://', '://ada@')}\n" in started.err
 
 
 async def test_files_and_a_session_go_with_a_run(
@@ -93,8 +98,8 @@ async def test_a_chat_is_one_session(
     async with serve_live() as server:
         talk_to(server)
         monkeypatch.setattr(sys, "stdin", io.StringIO("[[SAY one]]\n\n[[SAY two]]\n"))
-        talked = await musterd("chat", "demo-team", "--session", "s1")
+        talked = await musterd("chat", "demo-team", "--session", "s 1")
         assert (talked.code, talked.out) == (0, "one\ntwo\n")
-        assert "musterd chat demo-team --session s1" in talked.err
-        listed = await musterd("runs", "ls", "--session", "s1", "--json")
+        assert "musterd chat demo-team --session 's 1'" in talked.err
+        listed = await musterd("runs", "ls", "--session", "s 1", "--json")
         assert [row["input"] for row in listed.json] == ["[[SAY two]]", "[[SAY one]]"]

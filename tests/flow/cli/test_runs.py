@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from musterd import Team, ToolContext, tool
 from tests.support.app import Sample, Serve
 from tests.support.commands import Command, TalkTo
 
@@ -103,6 +104,24 @@ async def test_events_are_watched_as_lines_of_json(serve_live: Serve, musterd: C
         assert len((await musterd("runs", "events", "r1", "--limit", "2")).out.splitlines()) == 2
 
 
+async def test_events_with_details_of_a_tools_progress(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    @tool
+    def send(context: ToolContext) -> str:
+        """Send it."""
+        context.progress("on its way", delivery_at=1767225600000, eta_at=60)
+        return "sent"
+
+    team = Team(id="desk", name="Desk", members=[], tools=[send], model="scripted")
+    async with serve_live(served=Sample([team], [])) as server:
+        talk_to(server)
+        await server.run("[[TOOL send {}]]", to="teams/desk", run_id="r1")
+        for words in (["watch"], ["events"]):
+            printed = await musterd("runs", *words, "r1", "--json")
+            assert printed.code == 0
+            (event,) = [line for line in map(json.loads, printed.out.splitlines()) if line["event"] == "CustomEvent"]
+            assert (event["delivery_at"], event["eta_at"], event["at"][-1]) == (1767225600000, 60, "Z")
+
+
 async def test_steps_are_listed_and_shown(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
     async with serve_live() as server:
         talk_to(server)
@@ -112,10 +131,11 @@ async def test_steps_are_listed_and_shown(serve_live: Serve, musterd: Command, t
         printed = await musterd("runs", "steps", "r1", "t0/c0")
         assert '{"city": "Oslo"}' in printed.out
         assert printed.out.endswith("\nSunny in Oslo\n")
-        missing = await musterd("runs", "steps", "r1", "t9")
+        await server.run("hello", run_id="my run; ls")
+        missing = await musterd("runs", "steps", "my run; ls", "t9")
         assert (missing.code, missing.err) == (
             1,
-            "musterd: The run has no step t9. List its steps with: musterd runs steps r1\n",
+            "musterd: The run has no step t9. List its steps with: musterd runs steps 'my run; ls'\n",
         )
 
 
@@ -204,6 +224,52 @@ async def test_a_server_that_is_not_there(musterd: Command) -> None:
 )
 async def test_wrong_usage(musterd: Command, words: list[str]) -> None:
     assert (await musterd("runs", "ls", *words)).code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("runs show _", "run"),
+        ("runs watch _", "run"),
+        ("runs events _", "run"),
+        ("runs steps _", "run"),
+        ("runs cancel r1 _", "run"),
+        ("runs continue _", "run"),
+        ("runs rerun _", "run"),
+        ("runs fork _ t0/m", "run"),
+        ("runs export _", "run"),
+        ("approvals ls --run _", "run"),
+        ("approvals show _", "approval"),
+        ("approvals approve _", "approval"),
+        ("approvals reject _", "approval"),
+        ("approvals edit _ copies=3", "approval"),
+        ("sessions show _", "session"),
+        ("sessions rename _ name", "session"),
+        ("sessions export _", "session"),
+        ("sessions rm r1 _ --yes", "session"),
+        ("teams show _", "team, agent or workflow"),
+        ("teams show _ --kind agent", "agent"),
+        ("run _ hello", "team, agent or workflow"),
+    ],
+)
+async def test_an_empty_id_is_wrong_usage(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, words: str, kind: str
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY one]]", run_id="r1", session_id="r1")
+        refused = await musterd(*["" if word == "_" else word for word in words.split()])
+        assert (refused.code, refused.out, refused.err) == (2, "", f"musterd: The id of the {kind} is empty.\n")
+        assert [row[0] for row in (await musterd("runs", "ls")).rows] == ["r1"]
+
+
+@pytest.mark.parametrize("command", ["steps", "fork"])
+async def test_an_empty_path_is_wrong_usage(serve_live: Serve, musterd: Command, talk_to: TalkTo, command: str) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY one]]", run_id="r1")
+        refused = await musterd("runs", command, "r1", "")
+        assert (refused.code, refused.err) == (2, "musterd: The path of the step is empty.\n")
 
 
 async def test_runs_of_a_team_that_is_not_served_any_more(

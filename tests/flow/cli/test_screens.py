@@ -143,7 +143,8 @@ async def test_ctrl_c_cancels_and_shows_the_receipt(serve_live: Serve, open_term
         assert "╭" not in screen
 
 
-async def test_a_conversation(serve_live: Serve, open_terminal: Open) -> None:
+@pytest.mark.parametrize(("key", "code"), [("C-d", 0), ("C-c", 130)])
+async def test_a_conversation(serve_live: Serve, open_terminal: Open, key: str, code: int) -> None:
     async with serve_live() as server:
         with open_terminal(server, "chat", "demo-team", columns=80) as terminal:
             await asyncio.to_thread(terminal.until, "\n>")
@@ -151,8 +152,9 @@ async def test_a_conversation(serve_live: Serve, open_terminal: Open) -> None:
             await asyncio.to_thread(terminal.until, "> [[SAY one]]", "\none\n", "COMPLETED")
             terminal.type("[[SAY two]]")
             await asyncio.to_thread(terminal.until, "\ntwo\n")
-            terminal.press("C-d")
-            assert await asyncio.to_thread(terminal.end) == 0
+            await asyncio.to_thread(terminal.until, is_whole=lambda screen: screen.endswith("\n>"))
+            terminal.press(key)
+            assert await asyncio.to_thread(terminal.end) == code
             screen = terminal.screen()
             assert "Continue with: musterd chat demo-team --session " in screen
 

@@ -10,6 +10,7 @@ import pytest
 
 from musterd.cli import env_file
 from musterd.cli.main import main
+from musterd.cli.remote.server_options import NO_OPTIONS, server_of
 from musterd.core.settings import Settings
 
 Shown = Callable[[], dict[str, dict[str, Any]]]
@@ -97,10 +98,10 @@ def test_the_server_that_commands_talk_to_is_shown_with_its_source(
         (None, "profile work", True),
         ("work", file, False),
     ]
-    (folder / ".env").write_text("MUSTERD_URL=https://b.example\n")
+    monkeypatch.setenv("MUSTERD_URL", "https://b.example")
     monkeypatch.setenv("MUSTERD_TOKEN", "topsecret")
     assert client() == [
-        ("https://b.example", ".env", False),
+        ("https://b.example", "environment", False),
         (None, "environment", True),
         (None, "default", False),
     ], "a variable that names a server comes before the profile in use, with its token"
@@ -108,6 +109,28 @@ def test_the_server_that_commands_talk_to_is_shown_with_its_source(
     output = capsys.readouterr()
     assert "topsecret" not in output.out + output.err
     assert output.out.splitlines()[-2].split() == ["MUSTERD_TOKEN", "(hidden)", "environment"]
+
+
+@pytest.mark.parametrize("environment", [{}, {"MUSTERD_URL": "http://127.0.0.1:1"}, {"MUSTERD_TOKEN": "exported"}])
+@pytest.mark.parametrize("has_profile", [True, False])
+def test_the_file_names_no_server_and_what_is_shown_is_what_commands_do(
+    folder: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], has_profile: bool
+) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(folder))
+    if has_profile:
+        assert main(["profile", "add", "work", "http://127.0.0.1:2", "--token", "of-work"]) == 0
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    (folder / ".env").write_text("MUSTERD_URL=http://127.0.0.1:3\nMUSTERD_TOKEN=of-file\nXDG_CONFIG_HOME=/other\n")
+    before = server_of(NO_OPTIONS)  # as commands that read no settings do
+    settings = shown()
+    assert settings["MUSTERD_URL"]["value"] == before.url != "http://127.0.0.1:3"
+    assert settings["MUSTERD_TOKEN"]["is_hidden"] == bool(before.token)
+    assert before.token != "of-file"
+    assert {settings[name]["source"] for name in CLIENT}.isdisjoint({".env"})
+    assert os.environ["MUSTERD_TOKEN"], "the file was read"
+    assert server_of(NO_OPTIONS) == before, "as commands do that have read settings"
 
 
 def test_a_wrong_value_in_the_file_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

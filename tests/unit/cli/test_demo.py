@@ -42,15 +42,29 @@ def test_it_runs_the_sample_team_over_http(capfd: pytest.CaptureFixture[str]) ->
     assert "\x1b" not in err
 
 
-def test_a_signal_to_end_it_stops_its_server_and_removes_its_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("of_hangup", "sent", "code"),
+    [
+        (signal.SIG_DFL, [signal.SIGTERM], 128 + signal.SIGTERM),
+        (signal.SIG_DFL, [signal.SIGHUP], 128 + signal.SIGHUP),
+        (signal.SIG_IGN, [signal.SIGHUP, signal.SIGTERM], 128 + signal.SIGTERM),  # as nohup starts it
+    ],
+)
+def test_a_signal_to_end_it_stops_its_server_and_removes_its_folder(
+    of_hangup: signal.Handlers, sent: list[signal.Signals], code: int, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "musterd", "demo", "--scripted", "--keep"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    before = signal.signal(signal.SIGHUP, of_hangup)  # children inherit it
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGHUP, before)
+    with process:
         assert process.stderr is not None
         (line,) = itertools.islice((line for line in process.stderr if line.startswith("page: ")), 1)
         port = int(line.split("/")[2].rpartition(":")[2])
-        process.terminate()
-        assert process.wait() == 128 + signal.SIGTERM
+        for number in sent:
+            process.send_signal(number)
+        assert process.wait() == code
     assert list(tmp_path.glob("musterd-*")) == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from musterd.cli import doctor_database
+from musterd.cli import doctor, doctor_database
+from musterd.cli.doctor_check import fail
 from musterd.cli.main import main
 from musterd.cli.units import format_age, format_size
 from musterd.features.knowledge import store
@@ -312,3 +313,14 @@ def test_no_check_shows_the_value_of_a_variable_in_a_yaml_file(
         said = capsys.readouterr().out
         assert "${MODEL_OF_DESK}" in said
         assert "topsecret" not in said
+
+
+def test_what_a_server_answers_cannot_command_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check = fail("mcp", "files: \x1b[2J\nok    key  \x9b1mset", "start\x07 it")
+    monkeypatch.setattr(doctor, "_checks", lambda *_arguments, **_options: iter([check]))
+    assert main(["doctor"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["FAIL  mcp  files: [2J ok key 1mset", "           → start it"]
+    assert all(line.isprintable() for line in lines)

@@ -33,7 +33,7 @@ OURS = {
     "musterd.core.clock",
     "musterd.core.errors",
     "musterd.core.jsontypes",
-} | {"musterd.core.garbage_collection", "musterd.core.loopback", "musterd.core.source_files"}
+} | {f"musterd.core.{name}" for name in ("garbage_collection", "loopback", "redacted_urls", "source_files")}
 SHELLS = ["bash", "zsh", "fish"]
 PRINT_MODULES = """\
 import contextlib, io, sys

@@ -1,7 +1,9 @@
 """Tables, times and texts of the commands."""
 
 import io
+import json
 import sys
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -13,7 +15,10 @@ from musterd.cli.output import (
     call_text,
     dollars,
     duration,
+    event_with_iso_times,
     one_line,
+    print_json,
+    print_json_line,
     print_table,
     printable,
     shortened,
@@ -98,7 +103,39 @@ def test_json_has_iso_times_but_for_what_users_wrote() -> None:
     ]
 
 
+TIMES = {"created_at": 0, "at": 1.5}
+ISO_TIMES = {"created_at": "1970-01-01T00:00:00.000Z", "at": "1970-01-01T00:00:01.500Z"}
+
+
+def test_details_of_a_tools_progress_stay_as_they_are() -> None:
+    details = {"delivery_at": 1767225600000, "eta_at": 60, "members": [{"left_at": 5}], "steps": {"at": 7}}
+    event = {"event": "CustomEvent", **TIMES, **details}
+    assert event_with_iso_times(event) == {"event": "CustomEvent", **ISO_TIMES, **details}
+    event = {"event": "RunPaused", **TIMES, "requirements": [{"expires_at": 0}]}
+    assert event_with_iso_times(event) == {
+        "event": "RunPaused",
+        **ISO_TIMES,
+        "requirements": [{"expires_at": "1970-01-01T00:00:00.000Z"}],
+    }
+
+
+@pytest.mark.parametrize("value", [1767225600000, -1e15, 1e300, float("inf"), float("nan"), "soon", None, [1]])
+def test_what_is_no_date_stays_as_it_is(value: Any) -> None:
+    assert with_iso_times({"delivery_at": value})["delivery_at"] is value
+
+
 def test_texts_cannot_command_the_terminal() -> None:
     assert printable("a\x1b[31mb\r\nc\td\x07") == "a [31mb\nc d "
     assert one_line({"a": "x\ny"}) == '{"a": "x\\ny"}'
     assert call_text("pay", {"to": "Ana\x1b", "n": 1}) == 'pay(to="Ana\\u001b", n=1)'
+
+
+def test_json_cannot_command_the_terminal_and_keeps_its_value(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"\x9b2J": "a\x7f\x85\x9f\x1b[2J\ue000ü☃ \\x9b"}
+    for show in (print_json, print_json_line):
+        show(value)
+        text = capsys.readouterr().out
+        assert json.loads(text) == value
+        assert not [sign for sign in text.replace("\n", "") if sign < " " or "\x7f" <= sign <= "\x9f"]
+        assert "\\u0085" in text
+        assert "ü☃" in text

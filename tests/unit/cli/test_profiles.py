@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 
 from musterd.cli.main import main
 from musterd.cli.remote.command_failed import CommandFailed
-from musterd.cli.remote.profiles import Profile
-from musterd.cli.remote.server_options import ServerOptions, server_of
+from musterd.cli.remote.profiles import Profile, complete_profiles
+from musterd.cli.remote.server_options import ServerOptions, StartedServer, command, server_of
 
 A, B = "http://a.example", "https://b.example"
 
@@ -84,6 +85,45 @@ def test_a_file_that_is_none_is_named(content: str, file: Path) -> None:
 @pytest.mark.parametrize("url", ["nothing", "ftp://x", "http://", "http://x:99999", "http://[::1"])
 def test_what_is_no_url_is_refused(url: str) -> None:
     assert main(["profile", "add", "a", url]) == 2
+
+
+def test_the_password_of_a_url_is_never_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "http://ada:topsecret@127.0.0.1:1"
+    assert main(["profile", "add", "a", url]) == 0
+    assert main(["profile", "use", "a"]) == 0
+    assert main(["profile", "ls"]) == 0
+    assert main(["profile", "ls", "--json"]) == 0
+    assert main(["runs", "ls"]) == 4
+    assert main(["runs", "ls", "--url", url]) == 4
+    assert main(["profile", "add", "b", "http://ada:topsecret@127.0.0.1:none"]) == 2
+    monkeypatch.setenv("MUSTERD_URL", "ada:topsecret@host")
+    assert main(["runs", "ls"]) == 2
+    out, err = capsys.readouterr()
+    assert "topsecret" not in out + err
+    assert out.startswith("*\ta\thttp://ada@127.0.0.1:1\tno\n")
+    assert "musterd: http://ada@127.0.0.1:1 cannot be reached: " in err
+    assert server_of(ServerOptions(profile="a")).url == url
+    assert complete_profiles(None) == {"a": "http://ada@127.0.0.1:1"}
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments", "text"),
+    [
+        (ServerOptions(), ("r1",), "musterd runs watch r1"),
+        (ServerOptions(), ("my run; rm -r $HOME",), "musterd runs watch 'my run; rm -r $HOME'"),
+        (ServerOptions(url="http://ada:topsecret@h"), ("r1",), "musterd runs watch r1 --url http://ada@h"),
+        (ServerOptions(profile="at work"), ("r1", "--session", "it's"), None),
+        (StartedServer(url="http://127.0.0.1:1", source="a b.py"), ("r1",), "musterd runs watch r1"),
+    ],
+)
+def test_a_command_can_be_copied_into_a_shell(
+    options: ServerOptions, arguments: tuple[str, ...], text: str | None
+) -> None:
+    words = command("runs watch", options, *arguments)
+    profile = ["--profile", options.profile] if options.profile else []
+    assert words == text or shlex.split(words) == ["musterd", "runs", "watch", *arguments, *profile]
 
 
 def test_neither_the_token_nor_the_profile_shows_it() -> None:

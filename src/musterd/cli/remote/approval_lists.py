@@ -83,7 +83,7 @@ def print_approval(approval: "Approval", options: "ServerOptions") -> None:
     )
     print_facts(facts)
     if approval.status == "pending":
-        say(f"Decide: {command('approvals approve', approval.id, options)}, or reject, or edit with NAME=VALUE")
+        say(f"Decide: {command('approvals approve', options, approval.id)}, or reject, or edit with NAME=VALUE")
 
 
 def store_decision(name: str, resolve: Callable[["Client", str], "Approval"], options: ServerOptions) -> None:
@@ -101,7 +101,7 @@ def store_decision(name: str, resolve: Callable[["Client", str], "Approval"], op
         except InvalidInput as error:
             raise CommandFailed(field_messages(error), ExitCode.USAGE) from error
     say(f"{approval.status}: {call_text(approval.tool_name or '', approval.tool_args or {})}")
-    say(f"Watch the run: {command('runs watch', approval.run_id, options)}")
+    say(f"Watch the run: {command('runs watch', options, approval.run_id)}")
 
 
 def values_of(changes: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from musterd.cli.output import say
+from musterd.cli.remote.command_failed import ExitCode
 from musterd.cli.remote.local_server import server_for
 from musterd.cli.remote.new_runs import attend
 from musterd.cli.remote.server_options import ServerOptions, command, connected
@@ -21,18 +22,22 @@ PROMPT = "> "
 def chat_with(team: str, session: str | None, kind: "ComponentKind | None", options: ServerOptions) -> int:
     """Send each line that a person types, and print the answers.
 
-    :return: the exit code of the last run that did not complete; 0 if all did.
+    :return: 130 after Ctrl+C at the prompt; otherwise the exit code of the last run that did not complete, or 0.
     """
     session_id = session or clock.new_id()
-    code = 0
+    code: int = ExitCode.COMPLETED
     with server_for(team, options) as server:
         with connected(server) as client:
             name = chosen(client, team, kind).component.id
         say(f"Talking to {name} in session {session_id}. Ctrl+D ends.")
-        for message in _messages():
-            start = Start(team=team, message=message, kind=kind, session=session_id)
-            code = attend(started(start, server), server, detach=False) or code
-    say(f"Continue with: {command(f'chat {team}', f'--session {session_id}', options)}")
+        try:
+            for message in _messages():
+                start = Start(team=team, message=message, kind=kind, session=session_id)
+                code = attend(started(start, server), server, detach=False) or code
+        except KeyboardInterrupt:
+            say("")
+            code = ExitCode.CANCELLED
+    say(f"Continue with: {command('chat', options, team, '--session', session_id)}")
     return code
 
 
@@ -45,7 +50,7 @@ def _messages() -> Iterator[str]:
     while True:
         try:
             line = input(PROMPT) if is_terminal else next(sys.stdin)
-        except (EOFError, StopIteration, KeyboardInterrupt):
+        except (EOFError, StopIteration):
             say("")
             return
         if line.strip():

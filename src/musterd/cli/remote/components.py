@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.remote.lookups import no_such
+from musterd.cli.remote.lookups import no_such, require_text
 
 if TYPE_CHECKING:
     from musterd.client import Client, Component
@@ -43,6 +43,8 @@ def component_of(client: "Client", name: str, kind: "ComponentKind | None" = Non
 
     :param kind: needed if a team and an agent have the same id.
     """
+    what = kind or "team, agent or workflow"
+    require_text(f"id of the {what}", name)
     rows = list(served(client))
     matches = [row for row in rows if row.component.id == name and kind in (None, row.kind)]
     if len(matches) == 1:
@@ -51,4 +53,4 @@ def component_of(client: "Client", name: str, kind: "ComponentKind | None" = Non
         kinds = " and ".join(f"--kind {row.kind}" for row in matches)
         raise CommandFailed(f'The server has several components "{name}": choose with {kinds}.', ExitCode.USAGE)
     names = [row.component.id for row in rows if kind in (None, row.kind)]
-    raise CommandFailed(no_such(kind or "team, agent or workflow", name, names, LIST))
+    raise CommandFailed(no_such(what, name, names, LIST))

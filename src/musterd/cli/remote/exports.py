@@ -1,11 +1,12 @@
 """Exports into files or to standard output."""
 
-import os
+import stat
 import sys
 from pathlib import Path
 
 from musterd.cli.output import say
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.private_files import write_private
 from musterd.cli.units import format_size
 
 
@@ -13,16 +14,26 @@ def write_export(content: bytes, path: Path | None, *, replaces: bool) -> None:
     """Write an export, into a file that only its owner can read: it has the texts of users.
 
     :param path: the file; None is standard output.
+    :param replaces: whether an existing file may be replaced. Devices, fifos, folders and links never are.
     """
     if path is None:
         sys.stdout.buffer.write(content)
         return
+    _require_free(path, replaces=replaces)
     try:
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if replaces else os.O_EXCL)
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise CommandFailed(f"{path} exists. Name another file, or replace it with --force.", ExitCode.USAGE) from None
+        write_private(path, content)
     except OSError as error:
         raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from error
     say(f"Wrote {format_size(len(content))} to {path}.")
+
+
+def _require_free(path: Path, *, replaces: bool) -> None:
+    try:
+        mode = path.lstat().st_mode  # not following a link: the link itself would be replaced, not its target
+    except OSError:  # there is none, or writing it will say why
+        return
+    if not stat.S_ISREG(mode):
+        problem = f"{path} is not a regular file and is never replaced. Name another file."
+        raise CommandFailed(problem, ExitCode.USAGE)
+    if not replaces:
+        raise CommandFailed(f"{path} exists. Name another file, or replace it with --force.", ExitCode.USAGE)

@@ -1,6 +1,7 @@
 """Follows a run to its end: shows it, asks what it waits for, and prints its answer."""
 
 import json
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,7 @@ def follow_and_print(
         except KeyboardInterrupt:
             if cancels:
                 return cancel_after_interrupt(client, run, options)
-            say(f"The run goes on. Watch it again: {command('runs watch', run.run_id, options)}")
+            say(f"The run goes on. Watch it again: {command('runs watch', options, run.run_id)}")
             return ExitCode.CANCELLED
         except ClientError:
             print_receipt(run.run_id, options)
@@ -147,12 +148,12 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
     elif run.status == "ERROR":
         reason = f"{run.error.message} ({run.error.code})" if run.error else "no reason is known"
         say(f"The run failed: {printable(reason)}")
-        say(f"Continue it from its last step: {command('runs continue', run.run_id, options)}")
+        say(f"Continue it from its last step: {command('runs continue', options, run.run_id)}")
     elif run.status == "PAUSED":
         say("The run waits for a decision:")
         _say_how_to_serve(options)
         for requirement in run.requirements:
-            say(f"  decide     {command('approvals show', requirement.id, options)}")
+            say(f"  decide     {command('approvals show', options, requirement.id)}")
     else:
         say(f"The run is {run.status}.")
     if sys.stdout.isatty():  # the answer is just above
@@ -187,8 +188,8 @@ def print_receipt(run_id: str, options: "ServerOptions", url: str = "") -> None:
     """Print on standard error which run it is, and how to watch it."""
     say(f"run {run_id}")
     _say_how_to_serve(options)
-    say(f"  watch it   {command('runs watch', run_id, options)}")
-    say(f"  read it    {command('runs show', run_id, options)}")
+    say(f"  watch it   {command('runs watch', options, run_id)}")
+    say(f"  read it    {command('runs show', options, run_id)}")
     if url:
         say(f"  its page   {page_url(url, f'runs/{run_id}')}")
 
@@ -196,4 +197,4 @@ def print_receipt(run_id: str, options: "ServerOptions", url: str = "") -> None:
 def _say_how_to_serve(options: "ServerOptions") -> None:
     """Say how to start the server again that ends with this command. Runs go on there."""
     if isinstance(options, StartedServer):
-        say(f"  serve it   {program()} serve {options.source}")
+        say(f"  serve it   {program()} serve {shlex.quote(options.source)}")

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from musterd.cli.remote.command_failed import CommandFailed
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 
 T = TypeVar("T")
 
@@ -22,6 +22,7 @@ def look_up(kind: str, name: str, read: Callable[[str], T], recent: Callable[[],
     """
     from musterd.client import NotFound
 
+    require_text(f"id of the {kind}", name)
     try:
         return read(name)
     except NotFound:
@@ -32,6 +33,16 @@ def look_up(kind: str, name: str, read: Callable[[str], T], recent: Callable[[],
     if matches:
         raise CommandFailed("\n".join([f'Several {kind}s begin with "{name}":', *matches[:10]]))
     raise CommandFailed(no_such(kind, name, ids, see))
+
+
+def require_text(what: str, text: str) -> None:
+    """Refuse an empty argument, such as that of a shell variable that is not set.
+
+    :param what: its name in the message.
+    :raises CommandFailed: it is empty.
+    """
+    if not text:
+        raise CommandFailed(f"The {what} is empty.", ExitCode.USAGE)
 
 
 def no_such(kind: str, name: str, names: Iterable[str], see: str) -> str:

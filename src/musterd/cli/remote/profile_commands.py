@@ -1,5 +1,6 @@
 """``musterd profile``: servers with names."""
 
+import shlex
 import sys
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from musterd.cli.output import Column, print_json, print_table, say
 from musterd.cli.remote.arguments import ProfileName
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url, profiles_path
+from musterd.core.redacted_urls import redacted_url
 
 profile = App(name="profile", help="Store the URLs and tokens of servers under names.")
 
@@ -41,7 +43,7 @@ def add(
         name, Profile(url=checked_url(url), token=_read_token() if token_stdin else token or _typed_token())
     )
     profiles.save()
-    usage = "used by default" if profiles.used == name else f"use it with: musterd profile use {name}"
+    usage = "used by default" if profiles.used == name else f"use it with: musterd profile use {shlex.quote(name)}"
     say(f"Stored {name} in {profiles_path()}; {usage}.")
     return 0
 
@@ -52,13 +54,13 @@ def use(name: ProfileName, /) -> int:
     profiles = Profiles.load()
     chosen = profiles.get(name)
     Profiles(by_name=profiles.by_name, used=name).save()
-    say(f"Commands now talk to {chosen.url}.")
+    say(f"Commands now talk to {redacted_url(chosen.url)}.")
     return 0
 
 
 @profile.command(name="ls")
 def list_profiles(*, json: bool = False) -> int:
-    """List the profiles. Tokens are not shown.
+    """List the profiles. Tokens, and passwords in URLs, are not shown.
 
     Parameters
     ----------
@@ -69,14 +71,19 @@ def list_profiles(*, json: bool = False) -> int:
     if json:
         print_json(
             [
-                {"is_used": name == profiles.used, "name": name, "url": one.url, "has_token": bool(one.token)}
+                {
+                    "is_used": name == profiles.used,
+                    "name": name,
+                    "url": redacted_url(one.url),
+                    "has_token": bool(one.token),
+                }
                 for name, one in profiles.by_name.items()
             ]
         )
     else:
         columns = [Column(""), Column("NAME"), Column("URL", is_text=True), Column("TOKEN")]
         rows = [
-            ("*" if name == profiles.used else "", name, one.url, "yes" if one.token else "no")
+            ("*" if name == profiles.used else "", name, redacted_url(one.url), "yes" if one.token else "no")
             for name, one in profiles.by_name.items()
         ]
         print_table(columns, rows, empty="There are no profiles. Add one: musterd profile add NAME URL")

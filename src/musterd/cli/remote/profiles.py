@@ -1,14 +1,17 @@
 """Profiles: servers with names, and their tokens, in a file that only its owner can read."""
 
 import json
-import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from musterd.cli.env_file import own_variable
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.private_files import write_private
+from musterd.core.redacted_urls import redacted_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +48,13 @@ class Profiles:
             raise CommandFailed(f"{path} cannot be read: {error.strerror}.") from error
 
     def save(self) -> None:
-        """Write the file. It is replaced as a whole, so that a crash leaves the old one or the new one."""
+        """Write the file."""
         path = profiles_path()
         profiles = {name: _json_of(profile) for name, profile in self.by_name.items()}
-        new = path.with_name(f"{path.name}.new")
+        text = json.dumps({"used": self.used, "profiles": profiles}, indent=2)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            new.unlink(missing_ok=True)  # its mode is that of its creation
-            with open(new, "x", encoding="utf-8", opener=_private) as file:
-                json.dump({"used": self.used, "profiles": profiles}, file, indent=2)
-            new.replace(path)
+            write_private(path, text.encode())
         except OSError as error:
             raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -64,7 +64,7 @@ class Profiles:
             return profile
         names = ", ".join(self.by_name) or "none yet"
         raise CommandFailed(
-            f'There is no profile "{name}" ({names}). Add it with: musterd profile add {name} URL',
+            f'There is no profile "{name}" ({names}). Add it with: musterd profile add {shlex.quote(name)} URL',
             ExitCode.USAGE,
         )
 
@@ -80,14 +80,14 @@ class Profiles:
 
 def profiles_path() -> Path:
     """The file of the profiles, in the folder for configuration of the XDG convention."""
-    folder = os.environ.get("XDG_CONFIG_HOME")
+    folder = own_variable("XDG_CONFIG_HOME")
     root = Path(folder) if folder and Path(folder).is_absolute() else Path.home() / ".config"
     return root / "musterd" / "profiles.json"
 
 
 def complete_profiles(_context: object) -> dict[str, str]:
     """What the shell completes for a profile: the names, with the URLs."""
-    return {name: profile.url for name, profile in Profiles.load().by_name.items()}
+    return {name: redacted_url(profile.url) for name, profile in Profiles.load().by_name.items()}
 
 
 def checked_url(url: str) -> str:
@@ -101,13 +101,10 @@ def checked_url(url: str) -> str:
     except ValueError:  # of the port, or of an IPv6 address
         is_url = False
     if not is_url:
-        raise CommandFailed(f'"{url}" is not the URL of a server, such as http://127.0.0.1:7777.', ExitCode.USAGE)
+        # It is not repeated, because it may have a password.
+        raise CommandFailed("This is not the URL of a server, such as http://127.0.0.1:7777.", ExitCode.USAGE)
     return url.rstrip("/")
 
 
 def _json_of(profile: Profile) -> dict[str, Any]:
     return {"url": profile.url, **({"token": profile.token} if profile.token else {})}
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

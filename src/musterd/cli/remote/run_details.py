@@ -1,6 +1,5 @@
 """The events and the steps of a run, for people and as JSON."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,8 @@ from musterd.cli.output import (
     Column,
     ago,
     dollars,
+    event_with_iso_times,
+    json_text,
     one_line,
     print_facts,
     print_json,
@@ -19,9 +20,12 @@ from musterd.cli.output import (
     with_iso_times,
 )
 from musterd.cli.remote.command_failed import CommandFailed
+from musterd.cli.remote.lookups import require_text
 from musterd.cli.remote.run_progress import RunProgress, line_of
+from musterd.cli.remote.server_options import command
 
 if TYPE_CHECKING:
+    from musterd.cli.remote.server_options import ServerOptions
     from musterd.client import Client, Event, RunStep
 
 PAGE = 1000
@@ -40,7 +44,7 @@ def print_events(client: "Client", run_id: str, *, after: int, limit: int | None
     progress = RunProgress()
     for event in _stored(client, run_id, after, limit):
         if as_json:
-            print_json_line(with_iso_times(event.raw))
+            print_json_line(event_with_iso_times(event.raw))
         else:
             member = progress.apply(event)
             words = line_of(event, member) or _content(event)
@@ -93,14 +97,16 @@ def _step_cells(step: "RunStep", members: Mapping[str, str]) -> tuple[Any, ...]:
     )
 
 
-def print_step(client: "Client", run_id: str, path: str, *, as_json: bool) -> None:
+def print_step(client: "Client", run_id: str, path: str, options: "ServerOptions", *, as_json: bool) -> None:
     """Print one step with its arguments and its result."""
     from musterd.client import NotFound
 
+    require_text("path of the step", path)
     try:
         step = client.runs.step(run_id, path)
     except NotFound:
-        raise CommandFailed(f"The run has no step {path}. List its steps with: musterd runs steps {run_id}") from None
+        how = command("runs steps", options, run_id)
+        raise CommandFailed(f"The run has no step {path}. List its steps with: {how}") from None
     if as_json:
         print_json(with_iso_times(step.raw))
         return
@@ -118,4 +124,4 @@ def print_step(client: "Client", run_id: str, path: str, *, as_json: bool) -> No
     result = step.raw.get("result")
     if result is not None:
         print_text()
-        print_text(printable(result) if isinstance(result, str) else json.dumps(result, ensure_ascii=False, indent=2))
+        print_text(printable(result) if isinstance(result, str) else json_text(result, indent=2))

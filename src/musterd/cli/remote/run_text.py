@@ -99,8 +99,8 @@ def member_lines(members: Sequence[dict[str, Any]]) -> list[str]:
 
 def _next(run: "Run", options: "ServerOptions") -> Iterator[str]:
     if run.requirements:
-        yield f"Decide: {command('approvals approve', run.requirements[0].id, options)}, or reject, or edit"
+        yield f"Decide: {command('approvals approve', options, run.requirements[0].id)}, or reject, or edit"
     elif run.status == "ERROR":
-        yield f"Continue from the last step: {command('runs continue', run.run_id, options)}"
+        yield f"Continue from the last step: {command('runs continue', options, run.run_id)}"
     elif not run.is_final:
-        yield f"Watch it: {command('runs watch', run.run_id, options)}"
+        yield f"Watch it: {command('runs watch', options, run.run_id)}"

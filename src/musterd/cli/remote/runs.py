@@ -87,7 +87,7 @@ def watch_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO
     json
         Print each event as a line of JSON, and not the answer.
     """
-    from musterd.cli.output import print_json_line, with_iso_times
+    from musterd.cli.output import event_with_iso_times, print_json_line
     from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS
     from musterd.cli.remote.following import RETRY_SECONDS, follow_and_print
     from musterd.cli.remote.run_lists import run_of
@@ -98,7 +98,7 @@ def watch_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO
         return follow_and_print(view, server, cancels=False)
     with connected(server, retry_seconds=RETRY_SECONDS) as client:
         for event in client.stream(view):
-            print_json_line(with_iso_times(event.raw))
+            print_json_line(event_with_iso_times(event.raw))
         return EXIT_CODE_OF_STATUS[client.wait(view).status]
 
 
@@ -152,7 +152,7 @@ def list_steps(
         if path is None:
             print_steps(client, run_id, as_json=json)
         else:
-            print_step(client, run_id, path, as_json=json)
+            print_step(client, run_id, path, server, as_json=json)
     return 0
 
 
@@ -199,8 +199,10 @@ def fork_run(run: RunName, path: str, /, *, detach: Detach = False, server: Serv
     path
         The place of the step, such as t0/c1: musterd runs steps RUN.
     """
+    from musterd.cli.remote.lookups import require_text
     from musterd.cli.remote.new_runs import started_from
 
+    require_text("path of the step", path)
     return started_from(run, lambda client, run_id: client.fork(run_id, path), server, detach=detach)
 
 

@@ -1,18 +1,20 @@
 """The options with which commands name a server, and the connection to it."""
 
 import contextlib
-import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from musterd.cli.env_file import own_variable
 from musterd.cli.output import printable
 from musterd.cli.program import program
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url, complete_profiles
+from musterd.core.redacted_urls import redacted_url
 
 if TYPE_CHECKING:
     from musterd.client import AnswerError, Client, InvalidInput
@@ -60,15 +62,15 @@ def server_of(options: ServerOptions) -> Profile:
         raise CommandFailed("Give --url or --profile, not both.", ExitCode.USAGE)
     profile = None if options.url is not None else _profile(options.profile)
     if profile is None:
-        url = options.url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
+        url = options.url or own_variable("MUSTERD_URL") or DEFAULT_URL
         profile = Profile(url=url, token=None)
-    token = options.token or profile.token or os.environ.get("MUSTERD_TOKEN")
+    token = options.token or profile.token or own_variable("MUSTERD_TOKEN")
     return Profile(url=checked_url(profile.url), token=token)
 
 
 def profile_in_use() -> str | None:
     """The name of the profile of commands that name no server; None if a variable names one, or no profile is used."""
-    return None if os.environ.get("MUSTERD_URL") else Profiles.load().used
+    return None if own_variable("MUSTERD_URL") else Profiles.load().used
 
 
 def _profile(name: str | None) -> Profile | None:
@@ -100,7 +102,7 @@ def connected(
         except CannotConnect as error:
             reason = str(error.__cause__ or error) or "no answer"
             raise CommandFailed(
-                f"{server.url} cannot be reached: {reason}.\n"
+                f"{redacted_url(server.url)} cannot be reached: {reason}.\n"
                 "Start a server with: musterd serve FILE. Name another one with --url or --profile.",
                 ExitCode.UNREACHABLE,
             ) from error
@@ -115,12 +117,17 @@ def field_messages(error: "InvalidInput") -> str:
     return "\n".join(map(printable, error.fields.values())) or printable(error.detail)
 
 
-def command(words: str, argument: str, options: ServerOptions) -> str:
-    """A command to type, for the same server."""
-    if isinstance(options, StartedServer):
-        return f"{program()} {words} {argument}"
-    server = f" --url {options.url}" if options.url else f" --profile {options.profile}" if options.profile else ""
-    return f"{program()} {words} {argument}{server}"
+def command(words: str, options: ServerOptions, *arguments: str) -> str:
+    """A command to type, for the same server. A password in its URL is left out.
+
+    :param arguments: those of the command, which may have any characters.
+    """
+    server: tuple[str, ...] = ()
+    if options.url and not isinstance(options, StartedServer):
+        server = ("--url", redacted_url(options.url))
+    elif options.profile:
+        server = ("--profile", options.profile)
+    return f"{program()} {words} {shlex.join([*arguments, *server])}"
 
 
 _REMEDIES = {

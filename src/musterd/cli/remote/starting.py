@@ -1,5 +1,6 @@
 """Starts runs of a team, on a server or from a file."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ def run_once(start: Start, options: ServerOptions, *, detach: bool, as_json: boo
     """
     if detach and is_source(start.team):
         raise CommandFailed(
-            f"--detach needs a server that stays. Start it with: musterd serve {start.team}", ExitCode.USAGE
+            f"--detach needs a server that stays. Start it with: musterd serve {shlex.quote(start.team)}",
+            ExitCode.USAGE,
         )
     with server_for(start.team, options) as server:
         return attend(started(start, server), server, detach=detach, as_json=as_json)
@@ -81,4 +83,6 @@ def chosen(client: "Client", team: str, kind: "ComponentKind | None") -> Served:
     if len(matches) == 1:
         return matches[0]
     names = ", ".join(row.component.id for row in rows)
-    raise CommandFailed(f"{source} has several: {names}. Name one: musterd run {source}:NAME", ExitCode.USAGE)
+    raise CommandFailed(
+        f"{source} has several: {names}. Name one: musterd run {shlex.quote(source)}:NAME", ExitCode.USAGE
+    )
