@@ -15,7 +15,7 @@ from psycopg.rows import tuple_row
 from musterd.store.database import Params, Statement, for_postgres
 from musterd.store.postgres_tx import PostgresTx
 
-PARTITIONS = 4
+PARTITIONS = 2  # enough to see whether a statement touches several; each costs time in every test
 _PARTITION = re.compile(r"(?P<table>\w+)_p\d+")
 _READS_OR_WRITES = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 """Other statements, such as CREATE INDEX, cannot be explained."""

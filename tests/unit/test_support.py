@@ -90,7 +90,8 @@ def test_tests_make_their_clients_where_streams_are_scanned() -> None:
     # One asks AgentOS's own gateway, from an environment without these tests; the others have transports of their own.
     with_transports = {
         "test_http_client.py",
-        *("test_client.py", "test_errors.py", "test_operations.py", "test_paging.py", "test_retries.py"),
+        *("test_approvals.py", "test_client.py", "test_errors.py", "test_operations.py", "test_paging.py"),
+        "test_retries.py",
     }
     assert {path.name for path in files} == {"agentos_client.py", *with_transports}
 
