@@ -340,6 +340,65 @@ def test_a_run_that_fails_today() -> None:
     assert first.summary == "it fails today: The limit of 1 model calls was reached before the answer."
 
 
+@pytest.mark.parametrize(
+    ("changed", "path", "aspect"),
+    [
+        (weather_desk(pre_hooks=[lambda run_input: None]), "pre0", "additional"),
+        (weather_desk(max_turns=1), "t1/m", "missing"),
+    ],
+    ids=["hook", "limit"],
+)
+def test_a_run_that_failed_does_not_reach_its_failure_today(changed: Team, path: str, aspect: str) -> None:
+    script = {"desk": [delegate("weather", "Oslo?"), Call("x"), Turn(error_status=400)], "weather": WEATHER["weather"]}
+    run = recorded(weather_desk(), script)
+    assert run.status == "ERROR"
+    first = difference(run, changed)
+    assert (first.path, first.aspect) == (path, aspect)
+
+
+def test_a_member_that_failed_has_a_hook_today() -> None:
+    run = recorded(weather_desk(), {**WEATHER, "weather": [Turn(error_status=400)]})
+    assert run.status == "COMPLETED"
+    first = difference(run, weather_desk(member={"pre_hooks": [lambda run_input: None]}))
+    assert (first.path, first.component_id, first.aspect) == ("t0/c0/pre0", "weather", "additional")
+
+
+def test_a_run_that_waits_for_a_person_has_other_hooks_today() -> None:
+    def team(hooks: Any = (), members_hooks: Any = ()) -> Team:
+        weather = Agent(id="weather", role="Knows the weather", post_hooks=list(members_hooks))
+        return Team(
+            id="desk",
+            members=[weather],
+            model=MODEL,
+            tools=shop(requires_confirmation=True).tools,
+            pre_hooks=list(hooks),
+        )
+
+    def hook() -> None:
+        """Does nothing."""
+
+    script = {"desk": [delegate("weather", "Oslo?"), Call("pay", amount=1), "Done."], "weather": ["Sunny."]}
+    run = recorded(team(members_hooks=[hook]), script)
+    assert run.status == "PAUSED"
+    assert replay(run.export, team(members_hooks=[hook])).steps == len(run.steps)
+    for changed, path, aspect in (
+        (team(members_hooks=[hook], hooks=[hook]), "pre0", "additional"),
+        (team(), "t0/c0/post0", "missing"),
+    ):
+        first = difference(run, changed)
+        assert (first.path, first.aspect) == (path, aspect)
+
+
+def test_a_memory_manager_that_the_end_of_the_run_stopped_is_not_missed() -> None:
+    agent = Agent(id="solo", model=MODEL, tools=shop(requires_confirmation=True).tools, update_memory_on_run=True)
+    with TestClient(agent, script={"solo": [Call("pay", amount=1)], "solo/memory_model": ["Nothing."]}) as client:
+        run = client.run(agent, "I am Ada.", user_id="ada")
+    assert run.status == "PAUSED"
+    assert replay(run.export, agent).notes == (
+        "The recorded run had the status PAUSED; it was compared up to that point.",
+    )
+
+
 async def test_a_member_that_was_cancelled() -> None:
     begun = asyncio.Event()
 

@@ -164,6 +164,7 @@ async def _drive(
     try:
         output = await drivable(tree, await with_dynamic_members(tree, assignment)).drive()
     except Waits:
+        steps.require_all()
         _note_end(recorded, steps)
         return
     except RunRejected:
@@ -173,6 +174,7 @@ async def _drive(
     except RunFailed as failure:
         if recorded.root["status"] == "COMPLETED":
             raise steps.differ("", "failure", f"it fails today: {failure.message}") from failure
+        steps.require_all()
         _note_end(recorded, steps)
         return
     steps.require_all()
