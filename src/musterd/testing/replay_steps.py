@@ -64,9 +64,9 @@ class ReplaySteps:
     not compared.
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, notes: Sequence[str] = ()) -> None:
         self.difference: Difference | None = None
-        self.notes: dict[str, None] = {}
+        self.notes: dict[str, None] = dict.fromkeys(notes)
         self._recording = recording
         self._reached: dict[str, None] = {}
         self._beyond: dict[str, tuple[str, str]] = {}
