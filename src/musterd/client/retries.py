@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 5.0
+_DOUBLINGS = 10
+"""After so many, a wait has its longest time. A call that is retried without an end has no larger exponent."""
 
 _PASSING = frozenset({429, 502, 503, 504})
 _NOT_DONE = frozenset({429, 503})
@@ -60,7 +62,7 @@ class Retries:
         now = clock.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        cap = min(FIRST_WAIT_SECONDS * 2**self._count, LONGEST_WAIT_SECONDS)
+        cap = min(FIRST_WAIT_SECONDS * 2 ** min(self._count, _DOUBLINGS), LONGEST_WAIT_SECONDS)
         self._count += 1
         pause = retry_after_of(outcome) if isinstance(outcome, httpx2.Response) else 0.0
         wait = pause + clock.full_jitter(cap)

@@ -1,5 +1,6 @@
 """When the client sends a request again, and when it gives up: flows are driven by hand, without a network."""
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from musterd.client import (
 from musterd.client.event_stream import run_events
 from musterd.client.flows import Emit, Flow, Read, Sleep, StreamFlow
 from musterd.client.requests import Requests
-from musterd.client.retries import LONGEST_WAIT_SECONDS
+from musterd.client.retries import LONGEST_WAIT_SECONDS, Retries
 from musterd.client.run_calls import _wait
 
 NOW = 1_000_000.0
@@ -130,6 +131,12 @@ def test_there_is_an_end_to_retries(outside: Outside) -> None:
     assert max(outside.sleeps) == LONGEST_WAIT_SECONDS
     with pytest.raises(ServerError, match="was answered 503: Words"):
         outside.drive(outside.client_requests.answer("GET", "/x"), iter(lambda: answer(503), None))
+
+
+def test_a_call_without_an_end_is_retried_more_than_a_thousand_times(outside: Outside) -> None:
+    retries = Retries(math.inf, math.inf)
+    waits = [retries.wait_seconds(refused()) for _ in range(1100)]
+    assert set(waits[6:]) == {LONGEST_WAIT_SECONDS}
 
 
 def test_the_server_says_how_long_to_wait(outside: Outside) -> None:
