@@ -43,6 +43,12 @@ class Retries:
         self._may_pass = _may_pass if is_repeatable else _was_not_done
         self._count = 0
         self._failing_since: float | None = None
+        self._may_be_done = False
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether an earlier try may have had its effect, although it failed."""
+        return self._may_be_done
 
     def note_answer(self) -> None:
         """The server has answered: the next failure is the first one. It is waited for as after the failures before,
@@ -68,6 +74,7 @@ class Retries:
         wait = pause + clock.full_jitter(cap)
         if not self._may_pass(outcome) or now + wait > min(self._failing_since + self._seconds, self._deadline):
             raise self._error(outcome, now - self._failing_since)
+        self._may_be_done = self._may_be_done or not _was_not_done(outcome)
         request, reason = outcome.request, outcome.status_code if isinstance(outcome, httpx2.Response) else outcome
         _log.info("%s %s failed (%s); trying again in %.1f s", request.method, request.url.path, reason, wait)
         return wait
