@@ -78,6 +78,10 @@ async def test_a_session_whose_creation_was_not_answered_is_created_once(connect
             created = await client.sessions.create(session_name="Norway")
         (session,) = await direct.sessions.list()
         assert (session.session_id, session.session_name) == (created.session_id, "Norway")
+        fields: Any = {"component": "demo-team", "user_id": "ada", "session_state": {"a": 1}, "metadata": {"b": "é"}}
+        async with through(client_kind, server, cut_after=0, cuts=1) as (_, client):
+            created = await client.sessions.create("mine", session_name="Mine", **fields)
+        assert (created.session_id, created.session_state) == ("mine", {"a": 1})
 
 
 async def test_all_runs_sessions_and_counts(connect: Connect) -> None:

@@ -186,6 +186,48 @@ def test_the_history_of_the_session_is_in_the_export() -> None:
     assert difference(run, team("Be kind.")).path == "p"
 
 
+@pytest.mark.parametrize(
+    ("options", "shows_two"), [({"add_history_to_context": False}, False), ({"num_history_runs": 1}, True)]
+)
+def test_less_history_of_the_session(options: dict[str, Any], shows_two: bool) -> None:
+    first = difference(_with_history(), _remembering(**options))
+    assert (first.path, first.aspect) == ("t0/m", "messages")
+    lines = [line for line in first.diff.splitlines() if line[1:] in ("one", "two", "three")]
+    assert lines == ["-one", *([" two"] if shows_two else []), "+three"]
+
+
+def test_more_history_than_the_recording_has() -> None:
+    run = _with_history()
+    assert replay(run.export, _remembering()).notes == ()
+    notes = replay(run.export, _remembering(num_history_runs=5)).notes
+    assert "solo is shown up to 5 earlier runs today, but the recording has only 2." in notes
+
+
+def test_less_history_of_a_member() -> None:
+    def team(**options: Any) -> Team:
+        return Team(id="desk", members=[Agent(id="writer", **options)], model=MODEL)
+
+    with TestClient(team(add_history_to_context=True), script={"desk": lambda request: _answered(request)}) as client:
+        for message in ("one", "two"):
+            client.run("desk", message, session_id="s1")
+        run = client.run("desk", "three", session_id="s1")
+    first = difference(run, team(add_history_to_context=True, num_history_runs=1))
+    assert (first.path, first.aspect) == ("t0/c0/t0/m", "messages")
+
+
+def _remembering(**options: Any) -> Agent:
+    """An agent that is shown earlier runs of the session."""
+    return Agent(id="solo", model=MODEL, **{"add_history_to_context": True, "num_history_runs": 2, **options})
+
+
+def _with_history() -> TestRun:
+    """A run that was shown the two runs before it."""
+    with TestClient(_remembering(), script={"solo": ["One.", "Two.", "Three."]}) as client:
+        for message in ("one", "two"):
+            client.run("solo", message, session_id="s1")
+        return client.run("solo", "three", session_id="s1")
+
+
 def test_the_summary_is_the_one_that_the_run_began_with() -> None:
     agent = Agent(id="solo", model=MODEL, enable_session_summaries=True, add_session_summary_to_context=True)
     script = {"solo": ["One.", "Two."], "solo/session_summary_model": ["They count.", "They have counted."]}
@@ -275,6 +317,17 @@ def test_what_was_remembered_is_recorded() -> None:
     assert not [line for line in changed if "Ada" in line]
 
 
+def test_memories_that_only_todays_code_reads() -> None:
+    def solo(**options: Any) -> Agent:
+        return Agent(id="solo", model=MODEL, **options)
+
+    script = {"solo": ["Hello."]}
+    first = difference(recorded(solo(), script, user_id="ada"), solo(update_memory_on_run=True))
+    assert (first.path, first.aspect) == ("p/memories", "additional")
+    run = recorded(solo(), script)
+    assert replay(run.export, solo(update_memory_on_run=True)).steps == len(run.steps)
+
+
 # --- decisions ----------------------------------------------------------------------------------------
 
 
@@ -338,6 +391,61 @@ def test_a_run_that_fails_today() -> None:
     first = difference(run, weather_desk(max_turns=1))
     assert (first.path, first.aspect) == ("", "failure")
     assert first.summary == "it fails today: The limit of 1 model calls was reached before the answer."
+
+
+@pytest.mark.parametrize(
+    ("changed", "path", "aspect"),
+    [
+        (weather_desk(pre_hooks=[lambda run_input: None]), "pre0", "additional"),
+        (weather_desk(max_turns=1), "t1/m", "missing"),
+    ],
+    ids=["hook", "limit"],
+)
+def test_a_run_that_failed_does_not_reach_its_failure_today(changed: Team, path: str, aspect: str) -> None:
+    script = {"desk": [delegate("weather", "Oslo?"), Call("x"), Turn(error_status=400)], "weather": WEATHER["weather"]}
+    run = recorded(weather_desk(), script)
+    assert run.status == "ERROR"
+    first = difference(run, changed)
+    assert (first.path, first.aspect) == (path, aspect)
+
+
+def test_a_member_that_failed_has_a_hook_today() -> None:
+    run = recorded(weather_desk(), {**WEATHER, "weather": [Turn(error_status=400)]})
+    assert run.status == "COMPLETED"
+    first = difference(run, weather_desk(member={"pre_hooks": [lambda run_input: None]}))
+    assert (first.path, first.component_id, first.aspect) == ("t0/c0/pre0", "weather", "additional")
+
+
+def test_a_run_that_waits_for_a_person_has_other_hooks_today() -> None:
+    def team(hooks: Any = (), members_hooks: Any = ()) -> Team:
+        weather = Agent(id="weather", role="Knows the weather", post_hooks=list(members_hooks))
+        return Team(
+            id="desk",
+            members=[weather],
+            model=MODEL,
+            tools=shop(requires_confirmation=True).tools,
+            pre_hooks=list(hooks),
+        )
+
+    script = {"desk": [delegate("weather", "Oslo?"), Call("pay", amount=1), "Done."], "weather": ["Sunny."]}
+    hooks = [lambda **context: None]
+    run = recorded(team(members_hooks=hooks), script)
+    assert run.status == "PAUSED"
+    assert replay(run.export, team(members_hooks=hooks)).steps == len(run.steps)
+    first = difference(run, team(members_hooks=hooks, hooks=hooks))
+    assert (first.path, first.aspect) == ("pre0", "additional")
+    first = difference(run, team())
+    assert (first.path, first.aspect) == ("t0/c0/post0", "missing")
+
+
+def test_a_memory_manager_that_the_end_of_the_run_stopped_is_not_missed() -> None:
+    agent = Agent(id="solo", model=MODEL, tools=shop(requires_confirmation=True).tools, update_memory_on_run=True)
+    with TestClient(agent, script={"solo": [Call("pay", amount=1)], "solo/memory_model": ["Nothing."]}) as client:
+        run = client.run(agent, "I am Ada.", user_id="ada")
+    assert run.status == "PAUSED"
+    assert replay(run.export, agent).notes == (
+        "The recorded run had the status PAUSED; it was compared up to that point.",
+    )
 
 
 async def test_a_member_that_was_cancelled() -> None:

@@ -16,6 +16,8 @@ type Values = Record<string, unknown>;
 export interface Decision {
   readonly list: RequirementList;
   readonly item: Values;
+  /** Whether the server takes it as that of an approval alone. */
+  readonly isForInbox?: boolean;
 }
 
 /** Something that a paused run waits for: a tool call, or a step of a workflow. Its methods make decisions. */
@@ -99,7 +101,8 @@ export class Requirement {
   }
 
   #decision(item: Values): Decision {
-    return { list: this.#list, item: { id: this.id, ...item } };
+    const isForInbox = "tool_execution" in this.raw && this.raw.tool_execution.approval_type === "required";
+    return { list: this.#list, item: { id: this.id, ...item }, ...(isForInbox && { isForInbox }) };
   }
 }
 

@@ -15,7 +15,7 @@ export interface EventParser {
 
 /** @param onEvent called for each event that is complete. */
 export function createEventParser(onEvent: (event: ServerSentEvent) => void): EventParser {
-  let rest = "";
+  let pieces: string[] = []; // of the line that is not complete
   let data: string[] = [];
   let fields: Omit<ServerSentEvent, "data"> = {};
 
@@ -34,10 +34,14 @@ export function createEventParser(onEvent: (event: ServerSentEvent) => void): Ev
 
   return {
     feed: (text) => {
-      rest += text;
+      if (text === "") return;
+      const isAfterCr = pieces.at(-1)?.endsWith("\r");
+      pieces.push(text);
+      // Joined only if a line ends: an event may be one long line that comes in many pieces.
+      if (!isAfterCr && !/[\r\n]/.test(text)) return;
       // A CR at the end may be the first half of a CRLF.
-      const lines = rest.split(/\r\n|\n|\r(?!$)/);
-      rest = lines.pop() ?? "";
+      const lines = pieces.join("").split(/\r\n|\n|\r(?!$)/);
+      pieces = [lines.pop() ?? ""];
       for (const line of lines) readLine(line);
     },
   };

@@ -7,11 +7,11 @@ export * from "./errors.js";
 export { createEventParser, type EventParser, type ServerSentEvent } from "./eventParser.js";
 export { type Problem, problemOf } from "./problem.js";
 export { newKey } from "./requests.js";
+export type { ResolveOptions } from "./resolutions.js";
 export type {
   Agents,
   ApprovalFilters,
   Approvals,
-  ResolveOptions,
   RunFilters,
   Runs,
   SessionFilters,

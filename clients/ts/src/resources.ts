@@ -1,7 +1,7 @@
 /** The calls on what a server has: teams, runs, sessions, approvals, traces. */
 import { dataOf } from "./api.js";
 import type { Connection } from "./connection.js";
-import { Conflict } from "./errors.js";
+import { type ResolveOptions, readApproval, resolveApproval } from "./resolutions.js";
 import { readEvents, readRun, type StreamOptions } from "./runCalls.js";
 import { idOf } from "./runs.js";
 import type { operations } from "./schema.js";
@@ -172,12 +172,6 @@ export class Sessions extends Resource {
   }
 }
 
-/** What a decision about an approval may say. */
-export interface ResolveOptions extends CallOptions {
-  /** Who decides; with a token, its user does. */
-  resolvedBy?: string;
-}
-
 /** The decisions that runs wait for, or have waited for. */
 export class Approvals extends Resource {
   /** List approvals, newest first; by default those that wait. */
@@ -189,8 +183,7 @@ export class Approvals extends Resource {
   }
 
   async get(approvalId: string, options: CallOptions = {}): Promise<Approval> {
-    const params = { path: { approval_id: approvalId } };
-    return dataOf(this.api.GET("/approvals/{approval_id}", { params, ...options }));
+    return readApproval(this.connection, approvalId, options);
   }
 
   /**
@@ -203,12 +196,8 @@ export class Approvals extends Resource {
     options: ResolveOptions & { values?: Readonly<Record<string, unknown>>; result?: string } = {},
   ): Promise<Approval> {
     const { values, result, ...rest } = options;
-    return this.#resolve(
-      approvalId,
-      "approved",
-      { ...(values && { values }), ...(result !== undefined && { result }) },
-      rest,
-    );
+    const data = { ...(values && { values }), ...(result !== undefined && { result }) };
+    return resolveApproval(this.connection, { approvalId, status: "approved", data }, rest);
   }
 
   /**
@@ -218,44 +207,9 @@ export class Approvals extends Resource {
    */
   async reject(approvalId: string, options: ResolveOptions & { note?: string } = {}): Promise<Approval> {
     const { note, ...rest } = options;
-    return this.#resolve(approvalId, "rejected", note ? { note } : {}, rest);
+    const data = note ? { note } : {};
+    return resolveApproval(this.connection, { approvalId, status: "rejected", data }, rest);
   }
-
-  async #resolve(
-    approvalId: string,
-    status: Schemas["Decision"],
-    data: Record<string, unknown>,
-    { resolvedBy, ...options }: ResolveOptions,
-  ): Promise<Approval> {
-    const body = {
-      status,
-      resolved_by: resolvedBy ?? null,
-      resolution_data: Object.keys(data).length > 0 ? data : null,
-    };
-    const init = { params: { path: { approval_id: approvalId } }, body, ...options };
-    try {
-      return await dataOf(this.api.POST("/approvals/{approval_id}/resolve", init));
-    } catch (error) {
-      if (!(error instanceof Conflict)) throw error;
-      // Either somebody else has decided, or this decision was stored and its answer was lost.
-      const approval = await this.get(approvalId, options);
-      const isSame =
-        approval.status === status &&
-        (resolvedBy ?? approval.resolved_by) === approval.resolved_by &&
-        textOf(approval.resolution_data) === textOf(body.resolution_data);
-      if (!isSame) throw error;
-      return approval;
-    }
-  }
-}
-
-/** A JSON value as a text that is the same for equal values: with sorted names. */
-function textOf(value: unknown): string {
-  return JSON.stringify(value ?? null, (_name, item: unknown) =>
-    item !== null && typeof item === "object" && !Array.isArray(item)
-      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : item,
-  );
 }
 
 /** Traces of runs. */

@@ -5,6 +5,7 @@ import type { Connection } from "./connection.js";
 import { type Decision, decisionLists } from "./decisions.js";
 import { StillRunning } from "./errors.js";
 import { keyHeader, newKey } from "./requests.js";
+import { resolveAsDecided } from "./resolutions.js";
 import { runEvents } from "./runEvents.js";
 import { idOf, isSettled } from "./runs.js";
 import { type Message, type StartOptions, sendStart, startBody } from "./startRequest.js";
@@ -86,10 +87,20 @@ export class RunCalls {
     return receiptOf(await dataOf(this.#connection.api.POST("/runs/{run_id}/cancel", init)));
   }
 
-  /** Decide about what a paused run waits for. It goes on after the first decision, and pauses for the others. */
+  /**
+   * Decide about what a paused run waits for. It goes on after the first decision, and pauses for the others.
+   *
+   * Calls of tools with `approval="required"` are decided in the inbox, which needs the scope `approvals:write`.
+   */
   async decide(run: RunRef, decisions: readonly Decision[], options: CallOptions = {}): Promise<RunReceipt> {
     if (decisions.length === 0) throw new TypeError("give at least one decision, such as requirement.approve()");
-    return this.#continue(run, decisionLists(decisions), options);
+    // A request each. If this process ends in between, the run goes on with the decisions that are stored.
+    for (const decision of decisions) {
+      if (decision.isForInbox) await resolveAsDecided(this.#connection, decision, options);
+    }
+    const others = decisions.filter((decision) => !decision.isForInbox);
+    if (others.length > 0) return this.#continue(run, decisionLists(others), options);
+    return receiptOf(await readRun(this.#connection, run, options));
   }
 
   /**

@@ -25,6 +25,20 @@ test("lines may end with CR alone", () => {
   assert.deepEqual(parsed("data: one\r\rdata: two\r", "\rdata: three\r"), [{ data: "one" }, { data: "two" }]);
 });
 
+test("each character of a long line is split once", (context) => {
+  const pieces = Array.from({ length: 1000 }, () => "x".repeat(100));
+  let characters = 0;
+  const split = String.prototype.split;
+  context.mock.method(String.prototype, "split", function (...args) {
+    characters += this.length;
+    return split.apply(this, args);
+  });
+  const events = parsed("data: ", ...pieces, "\n", "\n");
+  context.mock.restoreAll();
+  assert.deepEqual(events, [{ data: pieces.join("") }]);
+  assert.ok(characters < 2 * 100_000, `${characters} characters were split`);
+});
+
 test("an event that was cut off is none", () => {
   assert.deepEqual(parsed("data: one\n\nid: 2\ndata: cut"), [{ data: "one" }]);
   assert.deepEqual(parsed("id: 3\nevent: hello\n\n"), []);

@@ -71,6 +71,48 @@ test("decisions are sent in one request", async () => {
   await assert.rejects(clientOf(server).decide("r1", []), /give at least one decision/);
 });
 
+test("decisions of the inbox are sent to it", async () => {
+  const sent = [];
+  const server = scripted(async (request) => {
+    const body = request.method === "POST" ? await request.json() : null;
+    sent.push([`${request.method} ${new URL(request.url).pathname}`, body]);
+    return json(run("RUNNING", { id: "q1" }));
+  });
+  const required = (id, more = {}) => ({
+    ...tool,
+    ...more,
+    id,
+    tool_execution: { ...tool.tool_execution, approval_type: "required" },
+  });
+  const asks = { user_feedback_schema: [{ question: "Which?" }] };
+  const requirements = [required("q1"), required("q2"), required("q3", asks), required("q4"), { ...tool, id: "q5" }];
+  const [input, refused, question, outside, own] = requirementsOf(run("PAUSED", { requirements }));
+  const client = clientOf(server);
+  const decisions = [
+    input.approve({ color: "red" }),
+    refused.reject("no"),
+    question.fillIn({ "Which?": ["a"] }),
+    outside.giveResult("done"),
+  ];
+  const receipt = { run_id: "r1", session_id: "s1", status: "RUNNING" };
+  assert.deepEqual(await client.decide("r1", decisions), receipt);
+  const resolved = (id, status, resolution_data) => [
+    `POST /approvals/${id}/resolve`,
+    { status, resolved_by: null, resolution_data },
+  ];
+  assert.deepEqual(sent.splice(0), [
+    resolved("q1", "approved", { values: { color: "red" } }),
+    resolved("q2", "rejected", { note: "no" }),
+    resolved("q3", "approved", { values: { "Which?": ["a"] } }),
+    resolved("q4", "approved", { result: "done" }),
+    ["GET /runs/r1", null],
+  ]);
+  assert.deepEqual(await client.decide("r1", [own.approve(), refused.approve()]), receipt);
+  assert.deepEqual(sent[0], resolved("q2", "approved", null));
+  assert.deepEqual([sent.length, sent[1][0]], [2, "POST /runs/r1/continue"]);
+  assert.deepEqual(sent[1][1].requirements, [{ id: "q5", confirmation: true }]);
+});
+
 test("a decision whose answer was lost counts as made", async () => {
   const values = { copies: 3, to: ["ann"] };
   const approval = { id: "a1", status: "approved", resolved_by: "ida", resolution_data: null };

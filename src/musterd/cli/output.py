@@ -19,7 +19,7 @@ ID_LENGTH = 8
 NAME_WIDTH = 10
 _NESTED = frozenset({"members", "attempt_list", "attempts", "requirements", "activity", "cancel", "retries", "steps"})
 _TIMES_OF_EVENTS = frozenset({"at", "created_at"})
-_UNESCAPED_CONTROLS = re.compile("[\x7f-\x9f]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and line feeds, which are part of a layout
 _STYLES = {
     "COMPLETED": "green",
     "approved": "green",
@@ -68,8 +68,12 @@ def print_json_line(value: Any) -> None:
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """A value as JSON without control characters, which could send commands to a terminal."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)  # it escapes those below U+0020 alone
-    return _UNESCAPED_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return with_escaped_controls(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def with_escaped_controls(text: str) -> str:
+    """JSON whose control characters are escaped. It has the same value: the texts in it may have some as they are."""
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def with_iso_times(value: Any) -> Any:

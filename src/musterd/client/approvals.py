@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .errors import Conflict
 from .flows import D, Flow, Resource, StreamFlow, call, stream_call
+from .json_values import is_same_json
 from .paging import Page, PagedList
 from .requests import Requests, path_of
 from .wire_record import WireRecord
@@ -146,12 +146,6 @@ def _resolve(
         raw = yield from requests.json("GET", path_of("approvals", approval_id))
         if (raw["status"], raw["resolved_by"]) != (status, by or raw["resolved_by"]):
             raise
-        if not _is_same_json(raw["resolution_data"], body["resolution_data"]):
+        if not is_same_json(raw["resolution_data"], body["resolution_data"]):
             raise
     return Approval.of(raw)
-
-
-def _is_same_json(received: Any, sent: Any) -> bool:
-    """Whether a value of an answer is the one that was sent. Texts are compared, because 1 equals True in Python."""
-    as_received = json.loads(json.dumps(sent))  # with lists for tuples, and texts for all keys
-    return json.dumps(received, sort_keys=True) == json.dumps(as_received, sort_keys=True)

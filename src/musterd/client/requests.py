@@ -80,16 +80,24 @@ class Requests:
         return self._http.build_request(method, path, params=params, headers=headers, timeout=timeout, **body)
 
     def answer(
-        self, method: str, path: str, *, deadline: float = math.inf, is_repeatable: bool = True, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        deadline: float = math.inf,
+        is_repeatable: bool = True,
+        retries: Retries | None = None,
+        **options: Any,
     ) -> Flow[httpx2.Response]:
         """Send a request until it is answered.
 
         :param deadline: of :meth:`retries`.
         :param is_repeatable: of :meth:`retries`.
+        :param retries: made by :meth:`retries`, if the caller asks them about the tries that failed.
         :param options: of :meth:`build`.
         :raises ClientError: the server refused it, or did not answer for too long.
         """
-        retries = self.retries(deadline, is_repeatable=is_repeatable)
+        retries = retries or self.retries(deadline, is_repeatable=is_repeatable)
         while True:
             # All tries have the same headers, and so the same key.
             outcome = yield from send(self.build(method, path, **options))

@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 5.0
+_DOUBLINGS = 10
+"""After so many, a wait has its longest time. A call that is retried without an end has no larger exponent."""
 
 _PASSING = frozenset({429, 502, 503, 504})
 _NOT_DONE = frozenset({429, 503})
@@ -41,6 +43,12 @@ class Retries:
         self._may_pass = _may_pass if is_repeatable else _was_not_done
         self._count = 0
         self._failing_since: float | None = None
+        self._may_be_done = False
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether an earlier try may have had its effect, although it failed."""
+        return self._may_be_done
 
     def note_answer(self) -> None:
         """The server has answered: the next failure is the first one. It is waited for as after the failures before,
@@ -60,12 +68,13 @@ class Retries:
         now = clock.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        cap = min(FIRST_WAIT_SECONDS * 2**self._count, LONGEST_WAIT_SECONDS)
+        cap = min(FIRST_WAIT_SECONDS * 2 ** min(self._count, _DOUBLINGS), LONGEST_WAIT_SECONDS)
         self._count += 1
         pause = retry_after_of(outcome) if isinstance(outcome, httpx2.Response) else 0.0
         wait = pause + clock.full_jitter(cap)
         if not self._may_pass(outcome) or now + wait > min(self._failing_since + self._seconds, self._deadline):
             raise self._error(outcome, now - self._failing_since)
+        self._may_be_done = self._may_be_done or not _was_not_done(outcome)
         request, reason = outcome.request, outcome.status_code if isinstance(outcome, httpx2.Response) else outcome
         _log.info("%s %s failed (%s); trying again in %.1f s", request.method, request.url.path, reason, wait)
         return wait

@@ -245,7 +245,8 @@ def _start(
 ) -> Flow[Run]:
     fields: dict[str, Any] = {"message": message if isinstance(message, str) else json.dumps(message), **options}
     files, key = fields.pop("files", ()), fields.pop("idempotency_key", None)
-    fields = {**fields, **fields.pop("arguments", {}), "background": True, "stream": False}
+    arguments = fields.pop("arguments", {})
+    fields = {**fields, **arguments, "background": True, "stream": False}
     path = path_of(f"{kind}s", component, "runs")
     # The key is made before the first try: a try whose answer was lost and the next one start the same run.
     raw = yield from requests.json("POST", path, headers=new_key(key), **body_of(fields, "files", files))

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from . import clock
-from .errors import Conflict
+from .errors import Conflict, NotFound
 from .flows import D, Flow, Resource, StreamFlow, call, stream_call
+from .json_values import is_same_json
 from .paging import Page, PagedList
 from .requests import Requests, new_key, path_of
 from .run_lists import list_runs
@@ -118,19 +119,22 @@ class Sessions(Resource[D]):
         :param session_id: by default a new id.
         :param component: the id of the team, agent or workflow that it belongs to; by default its first run decides.
         :param fields: :class:`SessionFields`.
-        :raises Conflict: a session with this id exists.
+        :raises Conflict: a session with this id exists, and this call has not created it.
         """
         new_id = session_id or clock.new_id()
         owner = {} if component is None else {f"{kind}_id": component}
         body = {"session_id": new_id, "user_id": user_id, **owner, **fields}
+        retries = self._requests.retries()
         try:
-            raw = yield from self._requests.json("POST", "/sessions", json=body)
+            raw = yield from self._requests.json("POST", "/sessions", json=body, retries=retries)
         except Conflict:
-            if session_id is not None:
+            if session_id is None:  # The id is new, so an earlier try has created the session, and its answer was lost.
+                session = yield from _read(self._requests, new_id)
+                return session
+            # Either an earlier try has created it, or somebody else has.
+            if not retries.may_be_done or (existing := (yield from _created(self._requests, body))) is None:
                 raise
-            # The id is new, so an earlier try has created the session, and its answer was lost.
-            session = yield from _read(self._requests, new_id)
-            return session
+            return existing
         return Session.of(raw)
 
     @call
@@ -181,6 +185,24 @@ class Sessions(Resource[D]):
 def _read(requests: Requests, session_id: str) -> Flow[Session]:
     raw = yield from requests.json("GET", path_of("sessions", session_id))
     return Session.of(raw)
+
+
+def _created(requests: Requests, body: Mapping[str, Any]) -> Flow[Session | None]:
+    """The session that a request has created; None if it is not as the request says, or belongs to somebody else."""
+    try:
+        session = yield from _read(requests, body["session_id"])
+    except NotFound:
+        return None
+    return session if _is_as_created(session, body) else None
+
+
+def _is_as_created(session: Session, body: Mapping[str, Any]) -> bool:
+    """Whether a session has the component that a request to create it names, and the values that it gives."""
+    owners = [f"{kind}_id" for kind in COMPONENT_KINDS]
+    if any(session.raw.get(name) != body.get(name) for name in owners):
+        return False
+    given = {name: value for name, value in body.items() if name not in owners and value is not None}
+    return all(is_same_json(session.raw.get(name), value) for name, value in given.items())
 
 
 def _query(filters: SessionFilters) -> dict[str, Any]:

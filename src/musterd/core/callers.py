@@ -6,6 +6,14 @@ SERVICE_PREFIX = "service:"
 """The beginning of the ids of users that are service accounts. Tokens of external issuers cannot name such users."""
 
 
+def is_person(user_id: str | None) -> bool:
+    """Whether the user of a run is known and a person.
+
+    A service account is a program that may speak for many people, who must not see each other's memories.
+    """
+    return bool(user_id and not user_id.startswith(SERVICE_PREFIX))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """The caller of a use case.

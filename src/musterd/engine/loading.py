@@ -7,7 +7,7 @@ import structlog
 from pydantic_ai.messages import ModelMessage, UserContent
 
 from musterd.core import clock, jsontext
-from musterd.core.callers import SERVICE_PREFIX
+from musterd.core.callers import is_person
 from musterd.core.errors import LimitReached
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
@@ -114,8 +114,7 @@ def _memories(attempt: Attempt, component: BaseComponent) -> StoredMemories | No
     resources, run = attempt.resources, attempt.run
     if resources.memory_hook is None:
         return None
-    # A service account is a program that may speak for many people, who must not see each other's memories.
-    if run.user_id and not run.user_id.startswith(SERVICE_PREFIX):
+    if is_person(run.user_id):
         return StoredMemories(resources.database, resources.memory_hook, run)
     if any(part.spec.reads_memories or part.spec.enable_agentic_memory for part in component.agents_and_teams()):
         _log_unknown_user(component.id)

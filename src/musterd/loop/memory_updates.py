@@ -27,7 +27,7 @@ from musterd.loop.hooks import message_of
 from musterd.loop.memory_draft import MemoryDraft, Source, manager_tools
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.side_calls import SideCall, answer_text, ask, prompt_messages
-from musterd.loop.steps import NOTED
+from musterd.loop.steps import MEMORY, NOTED
 from musterd.loop.task_abandonment import STOP_SECONDS, stop_within
 from musterd.loop.user_memories import (
     MESSAGE_CHARACTERS,
@@ -87,13 +87,13 @@ async def answer_with_update(
         tree=tree,
         run=run,
         memories=tree.memories,
-        place="memory",
+        place=MEMORY,
         text=message_of(run.prompt)[:MESSAGE_CHARACTERS],
         remembered=remembered,
     )
     # With a budget the manager begins after the answer, so that it cannot take room from a turn.
     manager = None if tree.is_budgeted else asyncio.create_task(update.outcome())
-    emit = tree.emitter(run.run_id, run.at("memory"))
+    emit = tree.emitter(run.run_id, run.at(MEMORY))
     try:
         output = await answered()
         emit(EventKind.MEMORY_UPDATE_STARTED, {}, "")

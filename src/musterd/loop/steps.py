@@ -18,6 +18,8 @@ from musterd.models.call import ModelAnswer
 
 Emit = Callable[[Event], None]
 
+MEMORY = "memory"
+"""The first part of the path, below its run, of the steps of the memory manager that works beside the turns."""
 NOTED = "noted"
 """The last part of the path of a step that records changes of memories. The end of the run stores them."""
 

@@ -17,6 +17,8 @@ log = structlog.get_logger("musterd.mcp")
 
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 30.0
+_DOUBLINGS = 10
+"""After so many, a delay has its longest time. A server that is away for days causes no larger exponent."""
 NAMED_PROBLEMS = 5
 """How many unusable tools are named to the model and in the log."""
 IDEMPOTENCY_KEY = "io.musterd/idempotency-key"
@@ -134,7 +136,7 @@ class Connection:
 
     def _note_failure(self, reason: str) -> None:
         self._task, self._failure_reason = None, reason
-        wait = min(FIRST_RETRY_SECONDS * 2**self._failure_count, LONGEST_RETRY_SECONDS)
+        wait = min(FIRST_RETRY_SECONDS * 2 ** min(self._failure_count, _DOUBLINGS), LONGEST_RETRY_SECONDS)
         self._failure_count += 1
         self._retry_at = clock.monotonic() + wait
         log.warning("an MCP server cannot be reached", server=self._server.known_as, reason=reason, wait_seconds=wait)

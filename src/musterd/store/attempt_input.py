@@ -81,12 +81,21 @@ async def _history(tx: SessionTx, run: RunRow, run_input: Input, query: HistoryQ
     if query.run_ids is not None:
         rows = [await tx.one(GET_MESSAGES, {"run_id": run_id}) for run_id in query.run_ids]
         return [(row["run_id"], row["messages"]) for row in rows if row is not None]
-    options = run_input.options
+    limit = history_limit(query, run_input.options)
+    rows = await runs.history(tx, run, limit) if limit else ()
+    return [(row["run_id"], row["messages"]) for row in reversed(rows)]
+
+
+def history_limit(query: HistoryQuery, options: JsonObject) -> int:
+    """How many earlier runs are in the context of a run at most.
+
+    :param options: the request's options, which override the declaration's.
+    """
     if not options.get("add_history_to_context", query.is_enabled):
-        return []
+        return 0
     limits = [options[name] for name in ("num_history_messages", "num_history_runs") if name in options]
     limit: int = limits[0] if limits else query.limit
-    return [(row["run_id"], row["messages"]) for row in reversed(await runs.history(tx, run, limit))]
+    return limit
 
 
 async def _blobs(tx: Tx, run_input: Input, messages: Sequence[str]) -> dict[str, bytes]:

@@ -123,6 +123,12 @@ class Recording:
         """The team, agent or workflow of the root."""
         return self.row.component_id
 
+    @property
+    def definition(self) -> str | None:
+        """The hash of the declaration that the root began with; None if it did not come to that."""
+        definition: str | None = _prepared(self.steps).get("definition")
+        return definition
+
     def run_of(self, path: str) -> RecordedRun:
         """The run whose step is at this path."""
         above = path
@@ -137,11 +143,6 @@ class Recording:
         names = {name for step in self.steps.values() for name in references_of(step)}
         names.update(name for text in self.inputs.history for name in references(text))
         return not names <= self.inputs.blobs.keys()
-
-    @property
-    def has_memories(self) -> bool:
-        """Whether the run read memories of its user."""
-        return any(path.rpartition("/")[2] in ("memories", "shown") for path in self.steps)
 
     def result_texts(self, paths: Collection[str]) -> dict[str, str]:
         """The results of calls as texts, by path."""

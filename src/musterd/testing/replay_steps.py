@@ -19,7 +19,7 @@ from musterd.core.requirements import Requirement, RequirementKind
 from musterd.engine.recovery import answer_of, loaded, tool_step_of
 from musterd.loop.compression import PLACE as SHORT_PLACE
 from musterd.loop.pausing import Waits
-from musterd.loop.steps import NOTED, Intent, MemberEnd, MemberStart, ToolStep
+from musterd.loop.steps import MEMORY, NOTED, Intent, MemberEnd, MemberStart, ToolStep
 from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
 from musterd.models.call_progress import OnProgress
 from musterd.testing.differences import Difference, Differs, diff_of, messages_difference, prepare_difference
@@ -64,11 +64,12 @@ class ReplaySteps:
     not compared.
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, notes: Sequence[str] = ()) -> None:
         self.difference: Difference | None = None
-        self.notes: dict[str, None] = {}
+        self.notes: dict[str, None] = dict.fromkeys(notes)
         self._recording = recording
         self._reached: dict[str, None] = {}
+        self._beyond: dict[str, tuple[str, str]] = {}
         self._closed: list[str] = []
         self._begun: set[str] = set()
         self._has_lost_media = recording.has_lost_media
@@ -93,28 +94,54 @@ class ReplaySteps:
         return Differs(difference)
 
     def require_all(self) -> None:
-        """Check that today's code has reached each step of the runs that came to their answer.
+        """Check that today's code has reached each recorded step.
 
-        :raises Differs: it left one out.
+        Of a run that did not come to its answer, only steps with a result count: others were cut off.
+
+        :raises Differs: it left one out, or made one that was not recorded before it.
         """
-        for path, step in self._recording.steps.items():
-            is_inner = any(path.startswith(closed) for closed in self._closed)
-            if path in self._reached or is_inner or step.kind is StepKind.LOAD:
-                continue
-            if self._recording.run_of(path).is_completed:
-                raise self.differ(path, "missing", f"the recorded {_name_of(step.kind, step.name)} is not made today.")
+        left_out = [step for path, step in self._recording.steps.items() if self._is_left_out(path, step)]
+        if not left_out:
+            return
+        first = left_out[0]
+        run_path = self._recording.run_of(first.path).path
+        if run_path in self._beyond and not self._has_reached_later_step(first.path, run_path):
+            raise self._additional(*self._beyond[run_path])
+        called = _name_of(first.kind, first.name)
+        raise self.differ(first.path, "missing", f"the recorded {called} is not made today.")
+
+    def _is_left_out(self, path: str, step: StepRow) -> bool:
+        """Whether today's code has not reached a step that the recorded run needed."""
+        is_inner = any(path.startswith(closed) for closed in self._closed)
+        if path in self._reached or is_inner or step.kind is StepKind.LOAD:
+            return False
+        run = self._recording.run_of(path)
+        return run.is_completed or (step.result is not None and not _is_beside(path, run.path))
+
+    def _has_reached_later_step(self, path: str, run_path: str) -> bool:
+        """Whether a step of the same run that began after this one was reached."""
+        paths = list(self._recording.steps)
+        later = paths[paths.index(path) + 1 :]
+        return any(other in self._reached and self._recording.run_of(other).path == run_path for other in later)
+
+    def _additional(self, path: str, called: str) -> Differs:
+        return self.differ(path, "additional", f"today's code makes a {called} that was not recorded.")
 
     def _recorded(self, path: str, kind: StepKind, name: str | None, fingerprint: str) -> StepRow:
         """The recorded step at this place.
 
         :raises Differs: there is none, or it is another one.
-        :raises Ended: the recording ends before it.
+        :raises Ended: it has none, of a run that did not come to its answer.
         """
         step = self._recording.steps.get(path)
         if step is None:
-            if not self._recording.run_of(path).is_completed:
-                raise Ended
-            raise self.differ(path, "additional", f"today's code makes a {_name_of(kind, name)} that was not recorded.")
+            run, called = self._recording.run_of(path), _name_of(kind, name)
+            if run.is_completed:
+                raise self._additional(path, called)
+            # Whether the recording really ends here is known once nothing more is driven: see `require_all`.
+            if not _is_beside(path, run.path):
+                self._beyond.setdefault(run.path, (path, called))
+            raise Ended
         self._reached[path] = None
         if step.kind is not kind or (kind is not StepKind.MODEL and (step.name or "") != (name or "")):
             recorded, today = _name_of(step.kind, step.name), _name_of(kind, name)
@@ -294,8 +321,18 @@ def _is_beginning(path: str) -> bool:
 
 def _is_turn(path: str, run_path: str) -> bool:
     """Whether a model call is a turn of its run, and not a side call."""
-    turn, _, last = path[len(run_path) :].strip("/").partition("/")
+    turn, _, last = _place_in(path, run_path).partition("/")
     return last == "m" and turn[:1] == "t" and turn[1:].isdigit()
+
+
+def _is_beside(path: str, run_path: str) -> bool:
+    """Whether a step is one of the memory manager, which the end of its run stops at any point."""
+    return _place_in(path, run_path).partition("/")[0] == MEMORY
+
+
+def _place_in(path: str, run_path: str) -> str:
+    """The path of a step below its run."""
+    return path[len(run_path) :].strip("/")
 
 
 def _name_of(kind: StepKind, name: str | None) -> str:

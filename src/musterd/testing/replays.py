@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from musterd.core import clock
+from musterd.core.callers import is_person
 from musterd.core.errors import RunFailed, RunRejected
 from musterd.core.records import Output
 from musterd.core.settings import Settings
@@ -22,6 +23,7 @@ from musterd.testing.declarations import Declared, registry_of
 from musterd.testing.differences import Difference, Differs, as_text, diff_of
 from musterd.testing.recording import Recording, ReplayImpossible, Source
 from musterd.testing.replay_steps import RecordedCaller, ReplaySteps
+from musterd.testing.replayed_history import missing_history, with_history_of_today
 from musterd.testing.settings import IsolatedSettings
 from musterd.testing.stand_ins import NoKnowledge, NoMemories, stand_in
 
@@ -70,7 +72,9 @@ async def replay_async(recording: Source, *declared: Declared, settings: Setting
     """The same as :func:`replay`, for async code."""
     recorded = Recording.read(recording)
     component = _component_of(recorded, declared)
-    steps = ReplaySteps(recorded)
+    notes = missing_history(recorded, component)
+    recorded = with_history_of_today(recorded, component)
+    steps = ReplaySteps(recorded, notes)
     with _threads() as threads:
         tree = _tree(recorded, component, steps, settings or IsolatedSettings(), threads)
         failure = None
@@ -133,7 +137,7 @@ def _tree(
         member_history=member_history_of(recorded.inputs.members_history),
         knowledge_bases=NoKnowledge(),
         knowledge_filters=options.get("knowledge_filters"),
-        memories=NoMemories() if recorded.has_memories else None,
+        memories=NoMemories() if is_person(recorded.row.user_id) else None,
         read_contents=read_contents,
         read_media=read_media,
     )
@@ -164,6 +168,7 @@ async def _drive(
     try:
         output = await drivable(tree, await with_dynamic_members(tree, assignment)).drive()
     except Waits:
+        steps.require_all()
         _note_end(recorded, steps)
         return
     except RunRejected:
@@ -173,6 +178,7 @@ async def _drive(
     except RunFailed as failure:
         if recorded.root["status"] == "COMPLETED":
             raise steps.differ("", "failure", f"it fails today: {failure.message}") from failure
+        steps.require_all()
         _note_end(recorded, steps)
         return
     steps.require_all()

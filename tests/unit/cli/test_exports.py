@@ -1,7 +1,11 @@
 """Exports into files: what they replace, and who can read them."""
 
+import io
+import json
 import os
+import re
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +25,23 @@ def test_only_the_owner_can_read_the_file_that_replaces_another(tmp_path: Path) 
     write_export(b"new", file, replaces=True)
     assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"new", 0o600)
     assert [*tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_control_characters_are_escaped_on_a_terminal(monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> None:
+    value = {"text": "\x1b[2J\x7f\x9b2J\r\n\té"}
+    content = json.dumps(value, ensure_ascii=False, indent=2).encode()
+    output = io.BytesIO()
+    stdout = io.TextIOWrapper(output)
+    monkeypatch.setattr(stdout, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    write_export(content, None, replaces=False)
+    written = output.getvalue()
+    assert json.loads(written) == value
+    if is_terminal:
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", written.decode())
+    else:
+        assert written == content
 
 
 @pytest.mark.parametrize("replaces", [True, False])

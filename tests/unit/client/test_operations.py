@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,13 @@ def test_a_call_asks_an_operation_of_the_server(name: str, no_server: Client, se
     operation, request = served[operation_id], caught.value.request
     assert operation.method == request.method
     assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", operation.path), request.url.path)
+
+
+def test_the_arguments_of_a_workflow_are_fields_of_the_request(no_server: Client) -> None:
+    with pytest.raises(FirstRequest) as caught:
+        no_server.start("flow", "hello", kind="workflow", arguments={"a": 1})
+    body = json.loads(caught.value.request.content)
+    assert body == {"message": "hello", "a": 1, "background": True, "stream": False}
 
 
 def test_an_operation_has_a_call_or_is_left_out_on_purpose(served: dict[str, Operation]) -> None:

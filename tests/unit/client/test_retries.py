@@ -1,9 +1,11 @@
 """When the client sends a request again, and when it gives up: flows are driven by hand, without a network."""
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -13,10 +15,12 @@ from musterd.client import (
     AnswerError,
     CannotConnect,
     ClientError,
+    Conflict,
     Forbidden,
     Run,
     RunPaused,
     ServerError,
+    Session,
     StillRunning,
     TooManyRequests,
     clock,
@@ -24,8 +28,9 @@ from musterd.client import (
 from musterd.client.event_stream import run_events
 from musterd.client.flows import Emit, Flow, Read, Sleep, StreamFlow
 from musterd.client.requests import Requests
-from musterd.client.retries import LONGEST_WAIT_SECONDS
+from musterd.client.retries import LONGEST_WAIT_SECONDS, Retries
 from musterd.client.run_calls import _wait
+from musterd.client.sessions import Sessions
 
 NOW = 1_000_000.0
 
@@ -72,6 +77,10 @@ def answer(status: int, **headers: str) -> httpx2.Response:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     request = httpx2.Request("GET", "http://host/x")
     return httpx2.Response(status, headers=names, request=request, json={"detail": "Words.", "request_id": "q1"})
+
+
+def answered(body: dict[str, Any]) -> httpx2.Response:
+    return httpx2.Response(200, request=httpx2.Request("GET", "http://host/x"), json=body)
 
 
 def refused() -> httpx2.ConnectError:
@@ -130,6 +139,53 @@ def test_there_is_an_end_to_retries(outside: Outside) -> None:
     assert max(outside.sleeps) == LONGEST_WAIT_SECONDS
     with pytest.raises(ServerError, match="was answered 503: Words"):
         outside.drive(outside.client_requests.answer("GET", "/x"), iter(lambda: answer(503), None))
+
+
+SESSION = {"session_id": "mine", "user_id": "ada", "team_id": "desk", "session_state": {"a": [1]}}
+
+
+def created(outside: Outside, *outcomes: Any) -> Session:
+    """The session that a call creates."""
+    driver: Any = SimpleNamespace(call=lambda flow: outside.drive(flow, iter(outcomes)))
+    session: Session = Sessions(driver, outside.client_requests).create(
+        "mine", component="desk", user_id="ada", session_state={"a": (1,)}
+    )
+    return session
+
+
+@pytest.mark.parametrize("failure", [BROKEN, answer(502)])
+def test_a_session_that_an_earlier_try_created_is_returned(outside: Outside, failure: Any) -> None:
+    session = created(outside, failure, answer(409), answered(SESSION))
+    assert (session.session_id, session.component_id) == ("mine", "desk")
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        [answer(409)],
+        [refused(), answer(409)],
+        [BROKEN, answer(409), answer(404)],
+        *[
+            [BROKEN, answer(409), answered({**SESSION, **other})]
+            for other in (
+                {"team_id": "shop"},
+                {"team_id": None, "agent_id": "desk"},
+                {"user_id": "ben"},
+                {"session_state": {"a": [True]}},
+            )
+        ],
+    ],
+    ids=["first", "not-sent", "invisible", "component", "kind", "user", "state"],
+)
+def test_a_session_of_somebody_else_is_a_conflict(outside: Outside, outcomes: list[Any]) -> None:
+    with pytest.raises(Conflict):
+        created(outside, *outcomes)
+
+
+def test_a_call_without_an_end_is_retried_more_than_a_thousand_times(outside: Outside) -> None:
+    retries = Retries(math.inf, math.inf)
+    waits = [retries.wait_seconds(refused()) for _ in range(1100)]
+    assert set(waits[6:]) == {LONGEST_WAIT_SECONDS}
 
 
 def test_the_server_says_how_long_to_wait(outside: Outside) -> None:

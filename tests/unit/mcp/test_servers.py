@@ -230,6 +230,10 @@ async def test_waits_get_longer_and_an_answer_ends_them(monkeypatch: pytest.Monk
         waits.append(connection._retry_at - at)
         at = connection._retry_at
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    connection._failure_count = 1100  # days later
+    with pytest.raises(RetryTool):
+        await connection.tools()
+    assert connection._retry_at - at == 30
 
 
 def test_a_server_without_mcp_servers_does_not_import_the_sdk() -> None:

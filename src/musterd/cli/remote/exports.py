@@ -4,7 +4,7 @@ import stat
 import sys
 from pathlib import Path
 
-from musterd.cli.output import say
+from musterd.cli.output import say, with_escaped_controls
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.private_files import write_private
 from musterd.cli.units import format_size
@@ -13,11 +13,13 @@ from musterd.cli.units import format_size
 def write_export(content: bytes, path: Path | None, *, replaces: bool) -> None:
     """Write an export, into a file that only its owner can read: it has the texts of users.
 
-    :param path: the file; None is standard output.
+    :param path: the file; None is standard output, and control characters are escaped if that is a terminal.
     :param replaces: whether an existing file may be replaced. Devices, fifos, folders and links never are.
     """
     if path is None:
-        sys.stdout.buffer.write(content)
+        is_terminal = sys.stdout.isatty()
+        shown = with_escaped_controls(content.decode(errors="replace")).encode() if is_terminal else content
+        sys.stdout.buffer.write(shown)
         return
     _require_free(path, replaces=replaces)
     try:
