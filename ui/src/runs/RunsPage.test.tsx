@@ -13,6 +13,7 @@ let runs: RunSummary[] = [];
 /** The answers of a search by their cursors, if the server does not search all runs at once. */
 let searched: Record<string, { data: RunSummary[]; next: string | null }> | null = null;
 let feed: ReadableStreamDefaultController<Uint8Array> | undefined;
+let closeFeed: (() => void) | undefined;
 
 function tell(run: RunSummary): void {
   feed?.enqueue(new TextEncoder().encode(`event: run\ndata: ${JSON.stringify(run)}\n\n`));
@@ -73,6 +74,8 @@ beforeEach(() => {
 
 afterEach(() => {
   cleanup();
+  closeFeed?.();
+  vi.useRealTimers();
   vi.unstubAllGlobals();
 });
 
@@ -114,6 +117,40 @@ test("a chip filters, and stands in the URL", async () => {
   expect(window.location.hash).toBe("#/runs");
 });
 
+const statusOf = (request: string) => screen.findByText(request).then((link) => link.closest("tr")?.textContent);
+
+test("a filter that is chosen again shows runs as they are now", async () => {
+  runs = [runOf()];
+  closeFeed = startFeed();
+  show();
+  await waitFor(() => expect(feed).toBeDefined());
+  expect(await statusOf("Where is my order 4417?")).toContain("Running");
+  runs = [completedRun({ run_id: "run-1" })];
+  tell(completedRun({ run_id: "run-1" }));
+  await waitFor(async () => expect(await statusOf("Where is my order 4417?")).toContain("Completed"));
+  screen.getByRole("button", { name: /^Failed/ }).click();
+  await screen.findByText("No failed runs");
+  screen.getByRole("button", { name: /^All/ }).click();
+  await waitFor(async () => expect(await statusOf("Where is my order 4417?")).toContain("Completed"));
+});
+
+test("a time until now is counted from now whenever the runs are read again", async () => {
+  vi.useFakeTimers({ toFake: ["Date"], now: 1_700_000_000_000 });
+  runs = [completedRun()];
+  window.location.hash = "#/runs?since=hour";
+  closeFeed = startFeed();
+  show();
+  await screen.findByText("1 run shown");
+  await waitFor(() => expect(feed).toBeDefined());
+  vi.setSystemTime(1_700_007_200_000);
+  requests.length = 0;
+  tell(completedRun({ run_id: "run-2", created_at: 1_700_007_100 }));
+  (await screen.findByRole("button", { name: "1 new run" })).click();
+  await waitFor(() => expect(requests.some((url) => url.pathname.endsWith("/runs"))).toBe(true));
+  const created = requests.map((url) => url.searchParams.get("created_after"));
+  expect(new Set(created.filter((time) => time !== null))).toEqual(new Set(["1700003600"]));
+});
+
 test("without any run the page says what to do", async () => {
   runs = [];
   show();
@@ -146,7 +183,7 @@ test("runs that need a person stand above those at work, and these above the que
     runOf({ run_id: "asks", input: "Works and asks", created_at: 90, waiting: 1 }),
     runOf({ run_id: "waits", input: "Waits", created_at: 80, status: "PAUSED", waiting: 1 }),
   ];
-  const close = startFeed();
+  closeFeed = startFeed();
   show();
   await screen.findByText("103 runs shown");
   await waitFor(() => expect(feed).toBeDefined());
@@ -160,7 +197,6 @@ test("runs that need a person stand above those at work, and these above the que
   for (const run of runs) if (["run-0", "run-120"].includes(run.run_id)) run.status = "RUNNING";
   button.click();
   await waitFor(() => expect(first()).toEqual(["Works and asks", "Waits", "Order 0", "Order 120"]));
-  close();
 });
 
 test("a chip of active runs lists those beyond the first page too", async () => {
@@ -181,7 +217,7 @@ test("finished runs are listed one page further", async () => {
 
 test("a run of a page that is not listed yet is not announced as new", async () => {
   runs = numbered(150);
-  const close = startFeed();
+  closeFeed = startFeed();
   show();
   await screen.findByText("100 runs shown");
   await waitFor(() => expect(feed).toBeDefined());
@@ -191,7 +227,6 @@ test("a run of a page that is not listed yet is not announced as new", async () 
   // But it is once it needs a person: the page lists all runs that do.
   tell(runOf({ run_id: "run-148", created_at: 9_000 - 148, waiting: 1 }));
   await screen.findByRole("button", { name: "2 new runs" });
-  close();
 });
 
 test("a search goes on with older runs, though there is none among the newest", async () => {
