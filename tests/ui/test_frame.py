@@ -166,7 +166,7 @@ def test_back_closes_a_dialog_and_stays_on_the_page(server: Process, visitor: Vi
     dialog.get_by_role("combobox").fill("Sessions")
     expect(dialog.get_by_role("option").first).to_contain_text("Sessions")
     visitor.press("Enter")
-    expect(page).to_have_url(f"{place}/sessions")
+    expect(page).to_have_url(f"{place}/sessions/s1")
     expect(dialog).to_be_hidden()
     page.go_back()
     expect(page).to_have_url(f"{place}/health")
