@@ -192,3 +192,23 @@ def test_back_closes_the_inner_dialog_first(server: Process, visitor: Visitor) -
     expect(outer).to_be_hidden()
     expect(visitor.page).to_have_url(f"{visitor.address}/ui/#/runs")
     visitor.check()
+
+
+@pytest.mark.usefixtures("shared_server")
+def test_a_drag_out_of_a_dialog_leaves_it_open(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/health")
+    visitor.see("Everything is working")
+    visitor.press("n")
+    dialog = page.get_by_role("dialog", name="Start a run")
+    field = dialog.get_by_role("textbox").first
+    field.fill("hello")
+    field.hover()
+    page.mouse.down()
+    page.mouse.move(5, 5)
+    page.mouse.up()
+    expect(field).to_have_value("hello")
+    expect(dialog).to_be_visible()
+    page.mouse.click(5, 5)
+    expect(dialog).to_be_hidden()
+    visitor.check()
