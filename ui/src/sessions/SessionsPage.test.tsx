@@ -36,10 +36,7 @@ function answersWith(ids: string[]): Answers {
 }
 
 function showSessions(hash: string) {
-  renderPage(
-    <Route path="/sessions/:id?">{({ id }) => <SessionsPage sessionId={id ?? null} />}</Route>,
-    hash,
-  );
+  renderPage(<Route path="/sessions/:id?">{({ id }) => <SessionsPage sessionId={id ?? null} />}</Route>, hash);
 }
 
 test("the conversation stays if another session becomes the first of the list", async () => {
