@@ -14,7 +14,7 @@ import {
 import { lazy, type ReactNode, Suspense, useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useConnection, useFeed, usePollInterval } from "../api/feed";
-import { pendingApprovalsQuery } from "../api/queries";
+import { pendingApprovalsQuery, useRereadAfterGaps } from "../api/queries";
 import { Button } from "../shared/Button";
 import { HELP_KEY, useKeyboard, useKeys } from "../shared/keyboard";
 import type { StartForm } from "../start/startRequest";
@@ -57,6 +57,7 @@ export function Frame({ children }: { children: ReactNode }) {
   const pending = usePendingApprovals();
   const close = () => setDialog(null);
 
+  useRereadAfterGaps();
   useKeyboard();
   useKeys("Everywhere", [
     ...PAGES.map((page) => ({ keys: `g ${page.key}`, label: page.title, run: () => navigate(page.path) })),

@@ -3,6 +3,7 @@ import { cleanup, render, screen, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Router } from "wouter";
 import { startFeed } from "../api/feed";
+import { useRereadAfterGaps } from "../api/queries";
 import type { RunSummary } from "../api/types";
 import { useHashLocation, useHashSearch } from "../app/hashLocation";
 import { completedRun, runOf } from "./fixtures";
@@ -15,9 +16,13 @@ let searched: Record<string, { data: RunSummary[]; next: string | null }> | null
 let feed: ReadableStreamDefaultController<Uint8Array> | undefined;
 let closeFeed: (() => void) | undefined;
 
-function tell(run: RunSummary): void {
-  feed?.enqueue(new TextEncoder().encode(`event: run\ndata: ${JSON.stringify(run)}\n\n`));
+function send(event: string, data: object): void {
+  feed?.enqueue(new TextEncoder().encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
 }
+
+const tell = (run: RunSummary) => send("run", run);
+const greet = (isComplete: boolean) =>
+  send("hello", { server_id: "w1", version: "1", now: Date.now() / 1000, is_complete: isComplete });
 
 function answerTo(url: URL): unknown {
   if (url.pathname.endsWith("/teams")) return [{ id: "support-desk", name: "Support desk" }];
@@ -79,12 +84,17 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+function Page() {
+  useRereadAfterGaps();
+  return <RunsPage />;
+}
+
 function show() {
   const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
   return render(
     <QueryClientProvider client={client}>
       <Router hook={useHashLocation} searchHook={useHashSearch}>
-        <RunsPage />
+        <Page />
       </Router>
     </QueryClientProvider>,
   );
@@ -132,6 +142,55 @@ test("a filter that is chosen again shows runs as they are now", async () => {
   await screen.findByText("No failed runs");
   screen.getByRole("button", { name: /^All/ }).click();
   await waitFor(async () => expect(await statusOf("Where is my order 4417?")).toContain("Completed"));
+});
+
+test("what the feed cannot tell is read again when it begins, and after too many changes", async () => {
+  runs = [runOf(), runOf({ run_id: "run-2", input: "And order 4418?", created_at: 900 })];
+  closeFeed = startFeed();
+  show();
+  await waitFor(() => expect(feed).toBeDefined());
+  expect(await statusOf("Where is my order 4417?")).toContain("Running");
+  runs = [completedRun({ run_id: "run-1" }), ...runs.slice(1)];
+  greet(true);
+  await waitFor(async () => expect(await statusOf("Where is my order 4417?")).toContain("Completed"));
+  expect(await statusOf("And order 4418?")).toContain("Running");
+
+  const ended = completedRun({ run_id: "run-2", input: "And order 4418?", created_at: 900 });
+  const missed = completedRun({ run_id: "run-3", input: "And 4419?", created_at: 1_100 });
+  runs = [missed, ...runs.slice(0, 1), ended];
+  requests.length = 0;
+  greet(true);
+  tell(missed);
+  await screen.findByRole("button", { name: "1 new run" });
+  expect(requests.filter((url) => url.pathname.endsWith("/runs"))).toEqual([]);
+  greet(false);
+  await waitFor(async () => expect(await statusOf("And order 4418?")).toContain("Completed"));
+  await screen.findByText("And 4419?");
+  expect(screen.queryByRole("button", { name: "1 new run" })).toBeNull();
+});
+
+test("an answer that was on its way when the feed began is not taken", async () => {
+  runs = [runOf()];
+  const answerNow = globalThis.fetch;
+  let answerLate = () => {};
+  const isLate = new Promise<void>((resolve) => {
+    answerLate = resolve;
+  });
+  vi.stubGlobal("fetch", async (request: Request | string) => {
+    const answer = await answerNow(request);
+    if (request instanceof Request && request.url.includes("/runs?") && runs[0]?.status === "RUNNING") await isLate;
+    return answer;
+  });
+  closeFeed = startFeed();
+  show();
+  await waitFor(() => expect(requests.filter((url) => url.searchParams.has("status")).length).toBe(4));
+  await waitFor(() => expect(feed).toBeDefined());
+  runs = [completedRun({ run_id: "run-1" })];
+  greet(true);
+  await waitFor(() => expect(requests.filter((url) => url.searchParams.has("status")).length).toBeGreaterThan(4));
+  answerLate();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(await statusOf("Where is my order 4417?")).toContain("Completed");
 });
 
 test("a time until now is counted from now whenever the runs are read again", async () => {

@@ -179,7 +179,8 @@ export function useRunList(filters: Filters) {
   }, [probe.data, apply]);
 
   const isEmpty = rows.active.length + rows.ended.length === 0;
-  const hasFresh = changed.fresh.size > 0;
+  const freshCount = [...changed.fresh].filter((id) => !shownIds.current.has(id)).length; // a list may have them by now
+  const hasFresh = freshCount > 0;
   useEffect(() => {
     if (isEmpty && hasFresh) void refresh(); // nothing can jump on an empty page
   }, [isEmpty, hasFresh, refresh]);
@@ -187,7 +188,7 @@ export function useRunList(filters: Filters) {
   return {
     ...rows,
     counts: counts.data,
-    freshCount: changed.fresh.size,
+    freshCount,
     isLoading: all.some(({ isLoading }) => isLoading),
     error: all.find(({ error }) => error)?.error,
     olderActive: joined(active.map(({ older }) => older)),
