@@ -212,3 +212,20 @@ def test_a_drag_out_of_a_dialog_leaves_it_open(visitor: Visitor) -> None:
     page.mouse.click(5, 5)
     expect(dialog).to_be_hidden()
     visitor.check()
+
+
+@pytest.mark.usefixtures("shared_server")
+def test_a_dialog_whose_script_cannot_be_loaded_says_so(visitor: Visitor) -> None:
+    page = visitor.page
+    page.route("**/assets/*Start*", lambda route: route.abort())
+    visitor.open("/health")
+    visitor.see("Everything is working")
+    visitor.press("n")
+    dialog = page.get_by_role("dialog", name="Start a run")
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    visitor.check()
+    page.unroute("**/assets/*Start*")
+    dialog.get_by_role("button", name="Reload the page").click()
+    visitor.see("Everything is working")
+    visitor.press("n")
+    expect(dialog.get_by_role("textbox").first).to_be_visible()
