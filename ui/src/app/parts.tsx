@@ -13,6 +13,7 @@ export function lazyPart<P extends object>(load: () => Promise<{ default: Compon
       }),
     );
   let next = attempt();
+  // biome-ignore lint/correctness/noComponentHookFactories: modules call this once for each part
   return function Part(props: P) {
     const [Shown] = useState(() => next);
     return <Shown {...props} />;
