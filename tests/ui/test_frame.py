@@ -166,7 +166,7 @@ def test_back_closes_a_dialog_and_stays_on_the_page(server: Process, visitor: Vi
     dialog.get_by_role("combobox").fill("Sessions")
     expect(dialog.get_by_role("option").first).to_contain_text("Sessions")
     visitor.press("Enter")
-    expect(page).to_have_url(f"{place}/sessions")
+    expect(page).to_have_url(f"{place}/sessions/s1")
     expect(dialog).to_be_hidden()
     page.go_back()
     expect(page).to_have_url(f"{place}/health")
@@ -192,3 +192,40 @@ def test_back_closes_the_inner_dialog_first(server: Process, visitor: Visitor) -
     expect(outer).to_be_hidden()
     expect(visitor.page).to_have_url(f"{visitor.address}/ui/#/runs")
     visitor.check()
+
+
+@pytest.mark.usefixtures("shared_server")
+def test_a_drag_out_of_a_dialog_leaves_it_open(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/health")
+    visitor.see("Everything is working")
+    visitor.press("n")
+    dialog = page.get_by_role("dialog", name="Start a run")
+    field = dialog.get_by_role("textbox").first
+    field.fill("hello")
+    field.hover()
+    page.mouse.down()
+    page.mouse.move(5, 5)
+    page.mouse.up()
+    expect(field).to_have_value("hello")
+    expect(dialog).to_be_visible()
+    page.mouse.click(5, 5)
+    expect(dialog).to_be_hidden()
+    visitor.check()
+
+
+@pytest.mark.usefixtures("shared_server")
+def test_a_dialog_whose_script_cannot_be_loaded_says_so(visitor: Visitor) -> None:
+    page = visitor.page
+    page.route("**/assets/*Start*", lambda route: route.abort())
+    visitor.open("/health")
+    visitor.see("Everything is working")
+    visitor.press("n")
+    dialog = page.get_by_role("dialog", name="Start a run")
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    visitor.check()
+    page.unroute("**/assets/*Start*")
+    dialog.get_by_role("button", name="Reload the page").click()
+    visitor.see("Everything is working")
+    visitor.press("n")
+    expect(dialog.get_by_role("textbox").first).to_be_visible()

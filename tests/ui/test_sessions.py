@@ -93,6 +93,25 @@ def test_parallel_runs_leave_connections_for_what_a_person_sends(server: Process
     visitor.check()
 
 
+def test_what_is_typed_stays_if_another_session_is_used(server: Process, visitor: Visitor) -> None:
+    questions = {"s1": "First question", "s2": "Second question"}
+    for session_id, question in questions.items():
+        server.accepted(f"{question} [[SAY yes]]", f"run-{session_id}", TEAM, session_id)
+        server.ended(f"run-{session_id}", TEAM, session_id)
+    visitor.open("/sessions")
+    expect(visitor.page).to_have_url(re.compile(r"/sessions/s[12]$"))
+    field = visitor.page.get_by_label("Message Support desk")
+    field.fill("Where is")
+    place = visitor.page.url
+    other = "s1" if place.endswith("s2") else "s2"
+    server.accepted("Once more [[SAY yes]]", "later", TEAM, other)
+    items = visitor.page.get_by_role("navigation", name="Sessions").get_by_role("link")
+    expect(items.first).to_contain_text(questions[other])
+    expect(field).to_have_value("Where is")
+    expect(field).to_be_focused()
+    assert visitor.page.url == place
+
+
 @pytest.mark.usefixtures("shared_server")
 def test_files_are_sent_with_a_message(server: Process, visitor: Visitor, tmp_path: Path) -> None:
     converse(server, "files")
@@ -124,7 +143,7 @@ def test_a_session_is_renamed_forked_and_deleted(server: Process, open_visitor: 
     visitor.check()
     visitor.page.get_by_role("button", name="Delete", exact=True).click()
     expect(visitor.page.get_by_role("navigation", name="Sessions").get_by_role("link")).to_have_count(1)
-    expect(visitor.page).to_have_url(f"{visitor.address}/ui/#/sessions")
+    expect(visitor.page).to_have_url(f"{visitor.address}/ui/#/sessions/s1")
     visitor.check()
 
 

@@ -9,6 +9,8 @@ import { openStream, type Stream, type StreamState } from "./stream";
 import type { FeedApproval, FeedCounts, FeedHello, RunSummary } from "./types";
 
 export interface FeedHandlers {
+  /** Not all changes until now were or will be told: what was read before must be read again. */
+  onGap?: () => void;
   onRun?: (run: RunSummary) => void;
   onApproval?: (approval: FeedApproval) => void;
   onCounts?: (counts: FeedCounts) => void;
@@ -37,6 +39,8 @@ let connection: Connection = {
   isNewer: false,
 };
 let stream: Stream | null = null;
+/** Whether the feed has begun: what changes from then on is told. */
+let hasBegun = false;
 
 function update(change: Partial<Connection>): void {
   connection = { ...connection, ...change };
@@ -60,6 +64,9 @@ function onMessage(event: string | undefined, data: string): void {
     noteServerTime(hello.now);
     const isNewer = connection.version !== null && connection.version !== hello.version;
     update({ version: connection.version ?? hello.version, isNewer });
+    const isGap = !hasBegun || hello.is_complete === false;
+    hasBegun = true;
+    if (isGap) for (const handler of handlers) handler.onGap?.();
   }
 }
 
@@ -73,6 +80,7 @@ export function startFeed(): () => void {
   return () => {
     stream?.close();
     stream = null;
+    hasBegun = false;
   };
 }
 
@@ -107,6 +115,7 @@ export function useFeed(current: FeedHandlers): void {
   latest.current = current;
   useEffect(() => {
     const own: FeedHandlers = {
+      onGap: () => latest.current.onGap?.(),
       onRun: (run) => latest.current.onRun?.(run),
       onApproval: (approval) => latest.current.onApproval?.(approval),
       onCounts: (counts) => latest.current.onCounts?.(counts),

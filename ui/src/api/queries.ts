@@ -1,8 +1,9 @@
 /** The query cache, and the queries that several pages share. */
-import { QueryCache, QueryClient, queryOptions } from "@tanstack/react-query";
+import { type Query, QueryCache, QueryClient, queryOptions, useQueryClient } from "@tanstack/react-query";
 import { dataOf } from "musterd-client";
 import { authState, onAuthChange } from "./auth";
 import { ApiError, api } from "./client";
+import { useFeed } from "./feed";
 
 export const queryClient = new QueryClient({
   queryCache: new QueryCache({
@@ -49,3 +50,18 @@ export const pendingApprovalsQuery = queryOptions({
     return count;
   },
 });
+
+/** The first words of the keys of what the feed keeps current. */
+const FED: readonly unknown[] = ["runs", "run", "sessions", "approvals"];
+
+/** Read again what the feed keeps current if it cannot tell all that has changed since. */
+export function useRereadAfterGaps(): void {
+  const client = useQueryClient();
+  useFeed({
+    onGap: async () => {
+      const fed = { predicate: ({ queryKey }: Query) => FED.includes(queryKey[0]) };
+      await client.cancelQueries(fed); // an answer that is on its way may be too old
+      await client.invalidateQueries(fed);
+    },
+  });
+}

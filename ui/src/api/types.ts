@@ -43,6 +43,8 @@ export interface FeedHello {
   server_id: string;
   version: string;
   now: number;
+  /** Whether all changes since the last message are sent. */
+  is_complete: boolean;
 }
 export interface FeedApproval {
   id: string;

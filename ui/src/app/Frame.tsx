@@ -11,11 +11,12 @@ import {
   Sun,
   Users,
 } from "lucide-react";
-import { lazy, type ReactNode, Suspense, useEffect, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useConnection, useFeed, usePollInterval } from "../api/feed";
-import { pendingApprovalsQuery } from "../api/queries";
+import { pendingApprovalsQuery, useRereadAfterGaps } from "../api/queries";
 import { Button } from "../shared/Button";
+import { Dialog } from "../shared/Dialog";
 import { HELP_KEY, useKeyboard, useKeys } from "../shared/keyboard";
 import type { StartForm } from "../start/startRequest";
 import { AccountMenu } from "./AccountMenu";
@@ -24,12 +25,13 @@ import { navigate } from "./hashLocation";
 import { KeyHelp } from "./KeyHelp";
 import { Mark } from "./Mark";
 import { setBadge } from "./pageTitle";
+import { lazyPart, PartErrors } from "./parts";
 import { SearchDialog } from "./SearchDialog";
 import { ServerGone } from "./ServerGone";
 import { StartContext } from "./startContext";
 import { toggleTheme, useTheme } from "./theme";
 
-const StartRunDialog = lazy(() => import("../start/StartRunDialog"));
+const StartRunDialog = lazyPart(() => import("../start/StartRunDialog"));
 
 const PAGES: { path: string; title: string; key: string; icon: LucideIcon }[] = [
   { path: "/runs", title: "Runs", key: "r", icon: Activity },
@@ -57,6 +59,7 @@ export function Frame({ children }: { children: ReactNode }) {
   const pending = usePendingApprovals();
   const close = () => setDialog(null);
 
+  useRereadAfterGaps();
   useKeyboard();
   useKeys("Everywhere", [
     ...PAGES.map((page) => ({ keys: `g ${page.key}`, label: page.title, run: () => navigate(page.path) })),
@@ -119,9 +122,17 @@ export function Frame({ children }: { children: ReactNode }) {
       {dialog?.name === "search" ? <SearchDialog onClose={close} /> : null}
       {dialog?.name === "keys" ? <KeyHelp onClose={close} /> : null}
       {dialog?.name === "start" ? (
-        <Suspense>
-          <StartRunDialog onClose={close} componentId={dialog.componentId} form={dialog.form} />
-        </Suspense>
+        <PartErrors
+          frame={(problem) => (
+            <Dialog title="Start a run" onClose={close}>
+              {problem}
+            </Dialog>
+          )}
+        >
+          <Suspense>
+            <StartRunDialog onClose={close} componentId={dialog.componentId} form={dialog.form} />
+          </Suspense>
+        </PartErrors>
       ) : null}
     </StartContext.Provider>
   );

@@ -1,20 +1,20 @@
-import { Component, lazy, type ReactNode, Suspense } from "react";
+import { type ReactNode, Suspense } from "react";
 import { Redirect, Route, Switch } from "wouter";
 import { RunsPage } from "../runs/RunsPage";
-import { Button } from "../shared/Button";
-import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { EmptyState, Skeleton } from "../shared/PageStates";
 import { useHashLocation } from "./hashLocation";
+import { lazyPart, PartErrors } from "./parts";
 
-const RunPage = lazy(() => import("../run/RunPage"));
-const ApprovalsPage = lazy(() => import("../approvals/ApprovalsPage"));
-const SessionsPage = lazy(() => import("../sessions/SessionsPage"));
-const TeamsPage = lazy(() => import("../teams/TeamsPage"));
-const HealthPage = lazy(() => import("../health/HealthPage"));
+const RunPage = lazyPart(() => import("../run/RunPage"));
+const ApprovalsPage = lazyPart(() => import("../approvals/ApprovalsPage"));
+const SessionsPage = lazyPart(() => import("../sessions/SessionsPage"));
+const TeamsPage = lazyPart(() => import("../teams/TeamsPage"));
+const HealthPage = lazyPart(() => import("../health/HealthPage"));
 
 export function Pages() {
   const id = useRouteId();
   return (
-    <PageErrors>
+    <PartErrors frame={errorPage}>
       <Suspense fallback={<Loading />}>
         <Switch>
           <Route path="/">
@@ -55,7 +55,7 @@ export function Pages() {
           </Route>
         </Switch>
       </Suspense>
-    </PageErrors>
+    </PartErrors>
   );
 }
 
@@ -79,38 +79,11 @@ function Loading() {
   );
 }
 
-/** An error while rendering, or a page's script that a newer server no longer has. */
-class PageErrors extends Component<{ children: ReactNode }, { error: unknown }> {
-  override state = { error: null as unknown };
-
-  static getDerivedStateFromError(error: unknown) {
-    return { error };
-  }
-
-  override componentDidMount() {
-    window.addEventListener("hashchange", this.reset);
-  }
-
-  override componentWillUnmount() {
-    window.removeEventListener("hashchange", this.reset);
-  }
-
-  private readonly reset = () => {
-    if (this.state.error) this.setState({ error: null });
-  };
-
-  override render() {
-    if (!this.state.error) return this.props.children;
-    return (
-      <div className="page">
-        <h1 className="sr-only">Error</h1>
-        <section className="panel">
-          <ErrorState error={this.state.error} />
-          <div className="px-4 pb-4">
-            <Button onClick={() => window.location.reload()}>Reload the page</Button>
-          </div>
-        </section>
-      </div>
-    );
-  }
+function errorPage(problem: ReactNode) {
+  return (
+    <div className="page">
+      <h1 className="sr-only">Error</h1>
+      <section className="panel">{problem}</section>
+    </div>
+  );
 }

@@ -32,3 +32,18 @@ test("a search goes on with older runs where the newest have too few hits", asyn
   await waitFor(() => expect(window.location.hash).toBe("#/runs/old"));
   expect(onClose).toHaveBeenCalled();
 });
+
+test("a search that fails says so, and is made again on request", async () => {
+  let isDown = true;
+  const hit = completedRun({ input: "Where is parcel 17?" });
+  fakeServer({
+    "GET /runs": () => (isDown ? { status: 503 } : { body: { data: [hit], meta: { limit: 8, next_cursor: null } } }),
+  });
+  renderPage(<SearchDialog onClose={vi.fn()} />);
+  fireEvent.change(screen.getByRole("combobox"), { target: { value: "parcel" } });
+  expect((await screen.findByRole("alert")).textContent).toContain("The server is not available at the moment.");
+  isDown = false;
+  fireEvent.click(screen.getByRole("button", { name: "Try again" }));
+  await screen.findByRole("option", { name: /Where is parcel 17/ });
+  expect(screen.queryByRole("alert")).toBeNull();
+});

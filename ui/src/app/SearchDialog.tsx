@@ -3,6 +3,7 @@ import { type KeyboardEvent, useDeferredValue, useId, useState } from "react";
 import { listRuns } from "../api/runs";
 import type { RunSummary } from "../api/types";
 import { Dialog } from "../shared/Dialog";
+import { ErrorState } from "../shared/PageStates";
 import { StatusIcon } from "../shared/Status";
 import { STATUS_TONE, shownStatus } from "../shared/status";
 import { navigate } from "./hashLocation";
@@ -25,7 +26,7 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
   const [selected, setSelected] = useState(0);
   const listId = useId();
   const query = useDeferredValue(text.trim());
-  const { data, hasNextPage, isFetchingNextPage, fetchNextPage } = useInfiniteQuery({
+  const { data, error, refetch, hasNextPage, isFetchingNextPage, fetchNextPage } = useInfiniteQuery({
     queryKey: ["runs", "search", query],
     queryFn: ({ pageParam, signal }) => listRuns({ q: query, limit: MAX_RUNS, cursor: pageParam }, signal),
     initialPageParam: null as string | null,
@@ -82,6 +83,7 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
           onKeyDown={onKeyDown}
         />
       </div>
+      {error ? <ErrorState error={error} onRetry={() => void refetch()} /> : null}
       <div id={listId} role="listbox" aria-label="Results" className="border-t border-line pb-2">
         {entries.map((entry, position) => (
           // biome-ignore lint/a11y/useKeyWithClickEvents: the keys are the field's, which keeps the focus

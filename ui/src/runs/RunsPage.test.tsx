@@ -3,6 +3,7 @@ import { cleanup, render, screen, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Router } from "wouter";
 import { startFeed } from "../api/feed";
+import { useRereadAfterGaps } from "../api/queries";
 import type { RunSummary } from "../api/types";
 import { useHashLocation, useHashSearch } from "../app/hashLocation";
 import { completedRun, runOf } from "./fixtures";
@@ -13,10 +14,15 @@ let runs: RunSummary[] = [];
 /** The answers of a search by their cursors, if the server does not search all runs at once. */
 let searched: Record<string, { data: RunSummary[]; next: string | null }> | null = null;
 let feed: ReadableStreamDefaultController<Uint8Array> | undefined;
+let closeFeed: (() => void) | undefined;
 
-function tell(run: RunSummary): void {
-  feed?.enqueue(new TextEncoder().encode(`event: run\ndata: ${JSON.stringify(run)}\n\n`));
+function send(event: string, data: object): void {
+  feed?.enqueue(new TextEncoder().encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
 }
+
+const tell = (run: RunSummary) => send("run", run);
+const greet = (isComplete: boolean) =>
+  send("hello", { server_id: "w1", version: "1", now: Date.now() / 1000, is_complete: isComplete });
 
 function answerTo(url: URL): unknown {
   if (url.pathname.endsWith("/teams")) return [{ id: "support-desk", name: "Support desk" }];
@@ -73,15 +79,22 @@ beforeEach(() => {
 
 afterEach(() => {
   cleanup();
+  closeFeed?.();
+  vi.useRealTimers();
   vi.unstubAllGlobals();
 });
+
+function Page() {
+  useRereadAfterGaps();
+  return <RunsPage />;
+}
 
 function show() {
   const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
   return render(
     <QueryClientProvider client={client}>
       <Router hook={useHashLocation} searchHook={useHashSearch}>
-        <RunsPage />
+        <Page />
       </Router>
     </QueryClientProvider>,
   );
@@ -112,6 +125,89 @@ test("a chip filters, and stands in the URL", async () => {
   expect(listed?.searchParams.getAll("status")).toEqual(["ERROR"]);
   screen.getByRole("button", { name: "Clear filters" }).click();
   expect(window.location.hash).toBe("#/runs");
+});
+
+const statusOf = (request: string) => screen.findByText(request).then((link) => link.closest("tr")?.textContent);
+
+test("a filter that is chosen again shows runs as they are now", async () => {
+  runs = [runOf()];
+  closeFeed = startFeed();
+  show();
+  await waitFor(() => expect(feed).toBeDefined());
+  expect(await statusOf("Where is my order 4417?")).toContain("Running");
+  runs = [completedRun({ run_id: "run-1" })];
+  tell(completedRun({ run_id: "run-1" }));
+  await waitFor(async () => expect(await statusOf("Where is my order 4417?")).toContain("Completed"));
+  screen.getByRole("button", { name: /^Failed/ }).click();
+  await screen.findByText("No failed runs");
+  screen.getByRole("button", { name: /^All/ }).click();
+  await waitFor(async () => expect(await statusOf("Where is my order 4417?")).toContain("Completed"));
+});
+
+test("what the feed cannot tell is read again when it begins, and after too many changes", async () => {
+  runs = [runOf(), runOf({ run_id: "run-2", input: "And order 4418?", created_at: 900 })];
+  closeFeed = startFeed();
+  show();
+  await waitFor(() => expect(feed).toBeDefined());
+  expect(await statusOf("Where is my order 4417?")).toContain("Running");
+  runs = [completedRun({ run_id: "run-1" }), ...runs.slice(1)];
+  greet(true);
+  await waitFor(async () => expect(await statusOf("Where is my order 4417?")).toContain("Completed"));
+  expect(await statusOf("And order 4418?")).toContain("Running");
+
+  const ended = completedRun({ run_id: "run-2", input: "And order 4418?", created_at: 900 });
+  const missed = completedRun({ run_id: "run-3", input: "And 4419?", created_at: 1_100 });
+  runs = [missed, ...runs.slice(0, 1), ended];
+  requests.length = 0;
+  greet(true);
+  tell(missed);
+  await screen.findByRole("button", { name: "1 new run" });
+  expect(requests.filter((url) => url.pathname.endsWith("/runs"))).toEqual([]);
+  greet(false);
+  await waitFor(async () => expect(await statusOf("And order 4418?")).toContain("Completed"));
+  await screen.findByText("And 4419?");
+  expect(screen.queryByRole("button", { name: "1 new run" })).toBeNull();
+});
+
+test("an answer that was on its way when the feed began is not taken", async () => {
+  runs = [runOf()];
+  const answerNow = globalThis.fetch;
+  let answerLate = () => {};
+  const isLate = new Promise<void>((resolve) => {
+    answerLate = resolve;
+  });
+  vi.stubGlobal("fetch", async (request: Request | string) => {
+    const answer = await answerNow(request);
+    if (request instanceof Request && request.url.includes("/runs?") && runs[0]?.status === "RUNNING") await isLate;
+    return answer;
+  });
+  closeFeed = startFeed();
+  show();
+  await waitFor(() => expect(requests.filter((url) => url.searchParams.has("status")).length).toBe(4));
+  await waitFor(() => expect(feed).toBeDefined());
+  runs = [completedRun({ run_id: "run-1" })];
+  greet(true);
+  await waitFor(() => expect(requests.filter((url) => url.searchParams.has("status")).length).toBeGreaterThan(4));
+  answerLate();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(await statusOf("Where is my order 4417?")).toContain("Completed");
+});
+
+test("a time until now is counted from now whenever the runs are read again", async () => {
+  vi.useFakeTimers({ toFake: ["Date"], now: 1_700_000_000_000 });
+  runs = [completedRun()];
+  window.location.hash = "#/runs?since=hour";
+  closeFeed = startFeed();
+  show();
+  await screen.findByText("1 run shown");
+  await waitFor(() => expect(feed).toBeDefined());
+  vi.setSystemTime(1_700_007_200_000);
+  requests.length = 0;
+  tell(completedRun({ run_id: "run-2", created_at: 1_700_007_100 }));
+  (await screen.findByRole("button", { name: "1 new run" })).click();
+  await waitFor(() => expect(requests.some((url) => url.pathname.endsWith("/runs"))).toBe(true));
+  const created = requests.map((url) => url.searchParams.get("created_after"));
+  expect(new Set(created.filter((time) => time !== null))).toEqual(new Set(["1700003600"]));
 });
 
 test("without any run the page says what to do", async () => {
@@ -146,7 +242,7 @@ test("runs that need a person stand above those at work, and these above the que
     runOf({ run_id: "asks", input: "Works and asks", created_at: 90, waiting: 1 }),
     runOf({ run_id: "waits", input: "Waits", created_at: 80, status: "PAUSED", waiting: 1 }),
   ];
-  const close = startFeed();
+  closeFeed = startFeed();
   show();
   await screen.findByText("103 runs shown");
   await waitFor(() => expect(feed).toBeDefined());
@@ -160,7 +256,6 @@ test("runs that need a person stand above those at work, and these above the que
   for (const run of runs) if (["run-0", "run-120"].includes(run.run_id)) run.status = "RUNNING";
   button.click();
   await waitFor(() => expect(first()).toEqual(["Works and asks", "Waits", "Order 0", "Order 120"]));
-  close();
 });
 
 test("a chip of active runs lists those beyond the first page too", async () => {
@@ -181,7 +276,7 @@ test("finished runs are listed one page further", async () => {
 
 test("a run of a page that is not listed yet is not announced as new", async () => {
   runs = numbered(150);
-  const close = startFeed();
+  closeFeed = startFeed();
   show();
   await screen.findByText("100 runs shown");
   await waitFor(() => expect(feed).toBeDefined());
@@ -191,7 +286,6 @@ test("a run of a page that is not listed yet is not announced as new", async () 
   // But it is once it needs a person: the page lists all runs that do.
   tell(runOf({ run_id: "run-148", created_at: 9_000 - 148, waiting: 1 }));
   await screen.findByRole("button", { name: "2 new runs" });
-  close();
 });
 
 test("a search goes on with older runs, though there is none among the newest", async () => {

@@ -1,8 +1,9 @@
 import "./runs.css";
 import { Activity, ArrowUp, ListFilter, Terminal, X } from "lucide-react";
-import { lazy, type ReactNode, Suspense, useRef, useState } from "react";
+import { type ReactNode, Suspense, useRef, useState } from "react";
 import { useParams } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
+import { lazyPart } from "../app/parts";
 import { useStartRun } from "../app/startContext";
 import { Button } from "../shared/Button";
 import { formatCost, formatCount, plural } from "../shared/format";
@@ -15,7 +16,7 @@ import { RunTable } from "./RunTable";
 import { sums } from "./runList";
 import { type OlderRuns, useRunList } from "./useRunList";
 
-const FirstRunCurl = lazy(() => import("../start/FirstRunCurl"));
+const FirstRunCurl = lazyPart(() => import("../start/FirstRunCurl"));
 
 /** All runs: what is active first, then what has finished. */
 export function RunsPage() {

@@ -1,5 +1,4 @@
-/** The teams,   const option = options.find((one) => one.value === value || one.value === `team:${value}`);
-  return option?.label ?? value.replace(/^(team|agent|workflow):/, "");s and workflows of the server, by which runs are filtered. */
+/** The teams, agents and workflows of the server, by which runs are filtered. */
 import { useQuery } from "@tanstack/react-query";
 import { dataOf } from "musterd-client";
 import { api } from "../api/client";

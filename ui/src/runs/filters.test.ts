@@ -27,7 +27,7 @@ test("they become the server's query", () => {
     user_id: "mara",
     session_id: "s1",
     q: "order",
-    created_after: new Date(2026, 10, 27, 11, 30).getTime() / 1000,
+    created_after: new Date(2026, 10, 27, 11, 30, 20).getTime() / 1000,
   });
   expect(countsQuery(filters("team=agent:writer"), NOW)).toMatchObject({ team_id: null, agent_id: "writer" });
   expect(sinceSeconds("today", NOW)).toBe(new Date(2026, 10, 27).getTime() / 1000);

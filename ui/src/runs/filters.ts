@@ -67,12 +67,11 @@ export function stateFilter(name: StateName): StateFilter {
   return filter;
 }
 
-/** The start of the time that is shown, in whole seconds; it moves once a minute at most, so that queries are shared. */
+/** The start of the time that is shown, in whole seconds. */
 export function sinceSeconds(since: SinceName | null, now: Date): number | null {
   if (since === null) return null;
   if (since === "today") return new Date(now.getFullYear(), now.getMonth(), now.getDate()).getTime() / 1000;
-  const minute = Math.floor(now.getTime() / 60_000) * 60;
-  return minute - (since === "hour" ? 3600 : 7 * 86_400);
+  return Math.floor(now.getTime() / 1000) - (since === "hour" ? 3600 : 7 * 86_400);
 }
 
 type RunCountFilters = Omit<RunFilters, "status" | "needs_you" | "limit" | "cursor">;

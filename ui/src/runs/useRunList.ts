@@ -51,16 +51,22 @@ export interface OlderRuns {
   load: () => void;
 }
 
+/** What the lists of all chips share. A time until now, such as "today", has its start only when they are read. */
+function scopeOf(filters: Filters): Filters {
+  return { ...filters, state: "all" };
+}
+
 /** Pages of runs, newest first; none if `query` is null. */
-function useRunPages(base: RunFilters, query: RunFilters | null, limit: number) {
+function useRunPages(filters: Filters, query: RunFilters | null, limit: number) {
   const { data, hasNextPage, isFetchingNextPage, fetchNextPage, isPending, isSuccess, error } = useInfiniteQuery({
-    queryKey: ["runs", "list", base, query],
-    queryFn: ({ pageParam, signal }) => listRuns({ ...base, ...query, limit, cursor: pageParam }, signal),
+    queryKey: ["runs", "list", scopeOf(filters), query],
+    queryFn: ({ pageParam, signal }) =>
+      listRuns({ ...countsQuery(filters, new Date()), ...query, limit, cursor: pageParam }, signal),
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.meta.next_cursor,
     enabled: query !== null,
-    staleTime: Number.POSITIVE_INFINITY, // the feed brings what changes; a refetch would move rows
-    refetchOnMount: "always",
+    staleTime: 0, // what the feed brought is not in the cache
+    refetchOnWindowFocus: false, // the feed brings what changes; a refetch would move rows
   });
   const older: OlderRuns | null = hasNextPage
     ? { isLoading: isFetchingNextPage, load: () => void fetchNextPage() }
@@ -72,20 +78,22 @@ function useRunPages(base: RunFilters, query: RunFilters | null, limit: number) 
 export function useRunList(filters: Filters) {
   const client = useQueryClient();
   const filterKey = JSON.stringify(filters);
-  const base = useMemo(() => countsQuery(JSON.parse(filterKey) as Filters, new Date()), [filterKey]);
   const queries = queriesOf(filters);
   const interval = usePollInterval(POLL_MS);
   const connection = useConnection().name;
 
-  const waiting = useRunPages(base, queries.waiting, LIMITS.waiting);
-  const working = useRunPages(base, queries.working, LIMITS.working);
-  const queued = useRunPages(base, queries.queued, LIMITS.queued);
-  const ended = useRunPages(base, queries.ended, LIMITS.ended);
+  const waiting = useRunPages(filters, queries.waiting, LIMITS.waiting);
+  const working = useRunPages(filters, queries.working, LIMITS.working);
+  const queued = useRunPages(filters, queries.queued, LIMITS.queued);
+  const ended = useRunPages(filters, queries.ended, LIMITS.ended);
   const active = [waiting, working, queued];
   const all = [...active, ended];
   const counts = useQuery({
-    queryKey: ["runs", "counts", base],
-    queryFn: ({ signal }) => dataOf(api.GET("/runs/counts", { params: { query: base }, signal })),
+    queryKey: ["runs", "counts", scopeOf(filters)],
+    queryFn: ({ signal }) => {
+      const query = countsQuery(filters, new Date());
+      return dataOf(api.GET("/runs/counts", { params: { query }, signal }));
+    },
     refetchInterval: interval,
     placeholderData: (previous) => previous,
   });
@@ -157,8 +165,9 @@ export function useRunList(filters: Filters) {
     if (query) probes.push({ ...query, limit: Math.min(limit * (pages?.length ?? 1), PAGE_LIMIT) });
   }
   const probe = useQuery({
-    queryKey: ["runs", "probe", base, probes],
+    queryKey: ["runs", "probe", scopeOf(filters), probes],
     queryFn: async ({ signal }) => {
+      const base = countsQuery(filters, new Date());
       const answers = await Promise.all(probes.map((query) => listRuns({ ...base, ...query }, signal)));
       return answers.flatMap((page) => page.data);
     },
@@ -170,7 +179,8 @@ export function useRunList(filters: Filters) {
   }, [probe.data, apply]);
 
   const isEmpty = rows.active.length + rows.ended.length === 0;
-  const hasFresh = changed.fresh.size > 0;
+  const freshCount = [...changed.fresh].filter((id) => !shownIds.current.has(id)).length; // a list may have them by now
+  const hasFresh = freshCount > 0;
   useEffect(() => {
     if (isEmpty && hasFresh) void refresh(); // nothing can jump on an empty page
   }, [isEmpty, hasFresh, refresh]);
@@ -178,7 +188,7 @@ export function useRunList(filters: Filters) {
   return {
     ...rows,
     counts: counts.data,
-    freshCount: changed.fresh.size,
+    freshCount,
     isLoading: all.some(({ isLoading }) => isLoading),
     error: all.find(({ error }) => error)?.error,
     olderActive: joined(active.map(({ older }) => older)),

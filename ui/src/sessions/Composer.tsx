@@ -48,14 +48,18 @@ function Form({ session, target, name, isBusy }: FormProps) {
   const [message, setMessage] = useState("");
   const [files, setFiles] = useState<readonly File[]>([]);
   const input = useRef<HTMLInputElement>(null);
-  const start = useStart(() => {
-    setMessage("");
-    setFiles([]);
-  });
+  const start = useStart();
   const send = () => {
     if (message.trim() === "" || start.isPending) return;
     const userId = session.user_id ?? "";
-    start.mutate({ target, form: { ...EMPTY_FORM, message, files, userId, sessionId: session.session_id } });
+    const form = { ...EMPTY_FORM, message, files, userId, sessionId: session.session_id };
+    setMessage("");
+    setFiles([]);
+    const putBack = () => {
+      setMessage((typed) => (typed === "" ? message : `${message}\n${typed}`));
+      setFiles((added) => [...files, ...added]);
+    };
+    start.mutate({ target, form }, { onError: putBack });
   };
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();

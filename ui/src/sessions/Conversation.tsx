@@ -1,6 +1,7 @@
 import { ArrowLeft, Download, Ellipsis, GitFork, Info, Pencil, Trash2 } from "lucide-react";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
+import { useParams } from "../app/hashLocation";
 import { Button } from "../shared/Button";
 import { Menu, type MenuItem } from "../shared/Menu";
 import { NextPage } from "../shared/NextPage";
@@ -11,7 +12,7 @@ import { Composer } from "./Composer";
 import { useLiveTexts } from "./liveText";
 import { useConversation, useFork } from "./queries";
 import { DeleteDialog, RenameDialog } from "./SessionDialogs";
-import { ownerOf, type SessionDetail, type SessionItem } from "./session";
+import { ownerOf, type SessionDetail, type SessionItem, sessionFilterFrom, sessionPath } from "./session";
 import { TurnView } from "./TurnView";
 import { isUnfinished, isWriting, type Turn, toTurns } from "./turns";
 
@@ -100,6 +101,7 @@ type Open = "rename" | "delete" | "about" | null;
 function Head({ session, item }: ConversationProps) {
   const [open, setOpen] = useState<Open>(null);
   const [, navigate] = useLocation();
+  const [params] = useParams();
   const isPhone = useIsPhone();
   const owner = ownerOf(session);
   const fork = useFork(session.session_id);
@@ -115,7 +117,11 @@ function Head({ session, item }: ConversationProps) {
   return (
     <>
       <div className="conversation-head">
-        <Link href="/sessions" className="btn btn-quiet btn-icon only-phone" aria-label="All sessions">
+        <Link
+          href={sessionPath(null, sessionFilterFrom(params))}
+          className="btn btn-quiet btn-icon only-phone"
+          aria-label="All sessions"
+        >
           <ArrowLeft className="icon" aria-hidden="true" />
         </Link>
         {isPhone ? (

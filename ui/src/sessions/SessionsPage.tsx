@@ -1,7 +1,7 @@
 import "../shared/parts.css";
 import "./sessions.css";
 import { MessagesSquare } from "lucide-react";
-import { useDeferredValue } from "react";
+import { useDeferredValue, useEffect } from "react";
 import { useLocation } from "wouter";
 import { useParams } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
@@ -23,7 +23,13 @@ export default function SessionsPage({ sessionId }: { sessionId: string | null }
   const isPhone = useIsPhone();
   const list = useSessionList({ ...filter, text });
   const sessions = itemsOf(list.data?.pages);
-  const shownId = sessionId ?? (isPhone ? undefined : sessions[0]?.session_id);
+  const shownId = sessionId ?? undefined;
+  // The place names the first session once it is known: the list goes on changing, and what is shown must not.
+  const firstId = sessionId === null && !isPhone && !list.isFetching ? sessions[0]?.session_id : undefined;
+  const firstPath = firstId === undefined ? null : sessionPath(firstId, filter);
+  useEffect(() => {
+    if (firstPath !== null) navigate(firstPath, { replace: true });
+  }, [firstPath, navigate]);
   const session = useSession(shownId);
   const item = sessions.find((one) => one.session_id === shownId);
   const move = (step: 1 | -1) => {
@@ -80,7 +86,7 @@ function Pane({ id, session, item, list, isFiltered }: PaneProps) {
   if (id !== undefined && session.data !== undefined) return <Conversation session={session.data} item={item} />;
   return (
     <section className="pane-main" aria-label="Conversation">
-      {id !== undefined || list.isPending ? (
+      {id !== undefined || list.isPending || list.data?.pages[0]?.data.length ? (
         <Unread error={session.error} onRetry={() => void session.refetch()} />
       ) : list.isSuccess ? (
         <EmptyState icon={MessagesSquare} title="No session to show">

@@ -90,11 +90,11 @@ export function sessionFilterFrom(params: URLSearchParams): SessionFilter {
   return { text: params.get("q") ?? "", status: FILTER_STATUSES.find((one) => one === status) ?? null };
 }
 
-/** The page of a session, with the filter of the list kept. */
-export function sessionPath(id: string, filter: SessionFilter): string {
+/** The page of a session, or of none, with the filter of the list kept. */
+export function sessionPath(id: string | null, filter: SessionFilter): string {
   const params = new URLSearchParams();
   if (filter.text !== "") params.set("q", filter.text);
   if (filter.status !== null) params.set("status", filter.status.toLowerCase());
   const query = params.toString();
-  return `/sessions/${encodeURIComponent(id)}${query === "" ? "" : `?${query}`}`;
+  return `/sessions${id === null ? "" : `/${encodeURIComponent(id)}`}${query === "" ? "" : `?${query}`}`;
 }

@@ -19,6 +19,7 @@ export interface DialogProps {
 export function Dialog(props: DialogProps) {
   const { title, onClose, children, isTitleHidden = false, isFixed = false, isInUrl = false } = props;
   const element = useRef<HTMLDialogElement>(null);
+  const isPressed = useRef(false);
   const titleId = useId();
   useCloseOnBack(onClose, !isFixed && !isInUrl);
   useLayoutEffect(() => {
@@ -41,8 +42,12 @@ export function Dialog(props: DialogProps) {
         event.preventDefault();
         if (!isFixed) onClose();
       }}
+      onPointerDown={(event) => {
+        isPressed.current = event.target === element.current;
+      }}
       onClick={(event) => {
-        if (!isFixed && event.target === element.current) onClose();
+        // The click after a drag out of the dialog, such as a selection of text, is on the backdrop too.
+        if (!isFixed && isPressed.current && event.target === element.current) onClose();
       }}
     >
       <div className={isTitleHidden ? "sr-only" : "card-head"}>

@@ -2,7 +2,7 @@ import "../shared/parts.css";
 import "../teams/teams.css";
 import { useQuery } from "@tanstack/react-query";
 import { ChevronRight, Terminal } from "lucide-react";
-import { type FormEvent, type KeyboardEvent, useId, useRef, useState } from "react";
+import { type FormEvent, type KeyboardEvent, useId, useLayoutEffect, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { apiUrl } from "../api/client";
 import { meQuery } from "../api/queries";
@@ -11,7 +11,7 @@ import { ALL_SESSIONS } from "../sessions/session";
 import { markAutofocus } from "../shared/autofocus";
 import { Button } from "../shared/Button";
 import { SUBMIT_KEYS } from "../shared/keyboard";
-import type { Component } from "../teams/component";
+import { type Component, componentKey } from "../teams/component";
 import { useWorkflow } from "../teams/queries";
 import { takesJsonMessages } from "../teams/workflow";
 import { CurlDialog } from "./CurlDialog";
@@ -46,7 +46,7 @@ const ON_BUSY: [OnBusy, string, string][] = [
   ["parallel", "In parallel", "The run starts beside the active one."],
 ];
 
-/** Starts a run of one team, agent or workflow. */
+/** Starts a run of one team, agent or workflow, which may change. */
 export function StartForm({ target, component, initial, onStarted, isFocused = false }: StartFormProps) {
   const [form, setForm] = useState<Form>({ ...EMPTY_FORM, ...initial });
   const [problems, setProblems] = useState<Problems>({});
@@ -63,6 +63,17 @@ export function StartForm({ target, component, initial, onStarted, isFocused = f
   const takesJson = workflow === undefined ? (component.input_schema ?? null) !== null : takesJsonMessages(workflow);
   const parameters = parametersOf(workflow);
   const set = (change: Partial<Form>) => setForm((before) => ({ ...before, ...change }));
+  // What is typed stays for another team, agent or workflow, but not its own fields and what was wrong.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only another target leaves these behind
+  useLayoutEffect(
+    () => () => {
+      set({ arguments: {} });
+      setProblems({});
+      setArgumentProblems({});
+      start.reset();
+    },
+    [componentKey(target.kind, target.id)],
+  );
 
   const submit = () => {
     if (start.isPending) return;

@@ -58,7 +58,6 @@ function Choose({ directory, componentId, form, onClose }: StartRunDialogProps &
         </select>
       </label>
       <StartForm
-        key={key}
         target={{ kind: chosen.kind, id: chosen.component.id }}
         component={chosen.component}
         initial={form}

@@ -8,7 +8,7 @@ import { type RunTarget, type StartForm, startBody } from "./startRequest";
 
 export type StartedRun = Schemas["RunReceipt"];
 
-export function useStart(onStarted: (run: StartedRun) => void) {
+export function useStart(onStarted?: (run: StartedRun) => void) {
   const client = useQueryClient();
   // A start whose answer was lost may have been accepted: sent again with its key it is answered with the same run.
   const last = useRef<{ request: string; key: string } | null>(null);
@@ -24,7 +24,7 @@ export function useStart(onStarted: (run: StartedRun) => void) {
       last.current = null;
       void client.invalidateQueries({ queryKey: ["runs"] });
       void client.invalidateQueries({ queryKey: ["sessions"] });
-      onStarted(run);
+      onStarted?.(run);
     },
   });
 }

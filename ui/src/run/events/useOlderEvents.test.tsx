@@ -1,7 +1,7 @@
 import { act, renderHook, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { START } from "../fixtures";
-import { RunFeed } from "../live/feed";
+import { KEPT_EVENTS, RunFeed } from "../live/feed";
 import type { RunEvent } from "../model/types";
 import { useOlderEvents } from "./useOlderEvents";
 
@@ -62,4 +62,19 @@ test("a page of long events, which the server cuts short, leaves no gap", async 
   const { result } = renderHook(() => useOlderEvents("r", feed));
   act(() => result.current.load());
   await waitFor(() => expect(rangeOf(result.current.events)).toEqual([1_000, 200, 1_199]));
+});
+
+test("events that arrive after older ones were loaded leave no gap", async () => {
+  const feed = new RunFeed("r");
+  feed.apply(Array.from({ length: 100 }, (_, i) => event(2_400 + i)));
+  const { result, unmount } = renderHook(() => useOlderEvents("r", feed));
+  act(() => result.current.load());
+  await waitFor(() => expect(result.current.events).toHaveLength(1_000));
+  feed.apply(Array.from({ length: 3_000 }, (_, i) => event(2_500 + i)));
+  const indexes = [...result.current.events, ...feed.recent].map((one) => one.event_index);
+  expect(indexes).toEqual(Array.from({ length: 4_100 }, (_, i) => 1_400 + i));
+  unmount();
+  await waitFor(() => expect(feed.keptFrom).toBe(Number.POSITIVE_INFINITY));
+  feed.apply([event(5_500)]);
+  expect(feed.recent).toHaveLength(KEPT_EVENTS);
 });

@@ -32,6 +32,7 @@ export function useOlderEvents(runId: string, feed: RunFeed): OlderEvents {
     setError(null);
     try {
       const before = reached.current ?? feed.recent[0]?.event_index ?? (await endOf(runId));
+      if (reached.current === null) feed.keptFrom = before;
       const after = Math.max(-1, before - 1 - PAGE);
       const older = await readEvents(runId, after, before);
       reached.current = after + 1;
@@ -46,6 +47,13 @@ export function useOlderEvents(runId: string, feed: RunFeed): OlderEvents {
   useEffect(() => {
     if (feed.lastIndex < 0) void load();
   }, [feed, load]);
+
+  useEffect(
+    () => () => {
+      feed.keptFrom = Number.POSITIVE_INFINITY;
+    },
+    [feed],
+  );
 
   const hasOlder = (reached.current ?? feed.recent[0]?.event_index ?? 0) > 0;
   return { events, hasOlder, isLoading, error, load: () => void load() };

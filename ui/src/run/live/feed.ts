@@ -128,6 +128,8 @@ export class RunFeed {
   readonly threads = new Map<string, Thread>();
   /** The newest raw events, oldest first. */
   readonly recent: RunEvent[] = [];
+  /** Events from this index on are not dropped: older ones, which end there, are shown above them. */
+  keptFrom = Number.POSITIVE_INFINITY;
   lastIndex = -1;
   lastAt: number | null = null;
   /** Counts the batches that changed something. */
@@ -157,7 +159,9 @@ export class RunFeed {
       if (this.applyOne(event)) isChanged = true;
     }
     if (!isChanged) return;
-    if (this.recent.length > KEPT_EVENTS) this.recent.splice(0, this.recent.length - KEPT_EVENTS);
+    const excess = Math.max(0, this.recent.length - KEPT_EVENTS);
+    const needed = this.recent.slice(0, excess).findIndex((event) => event.event_index >= this.keptFrom);
+    this.recent.splice(0, needed < 0 ? excess : needed);
     this.version += 1;
     for (const listener of this.listeners) listener();
   }

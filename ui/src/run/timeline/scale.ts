@@ -150,10 +150,10 @@ function tickLabel(seconds: number, step: number): string {
 }
 
 /** `6 m 12 s` for the label of a fold. */
-export function gapLabel(seconds: number): string {
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  if (seconds < 3600)
-    return `${Math.floor(seconds / 60)} m ${String(Math.round(seconds % 60) % 60).padStart(2, "0")} s`;
+export function gapLabel(duration: number): string {
+  const seconds = Math.round(duration);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} m ${String(seconds % 60).padStart(2, "0")} s`;
   if (seconds < 86400)
     return `${Math.floor(seconds / 3600)} h ${String(Math.floor((seconds % 3600) / 60)).padStart(2, "0")} m`;
   return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;

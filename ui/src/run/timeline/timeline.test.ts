@@ -39,6 +39,7 @@ test("no tick stands in a fold, and ticks keep their distance", () => {
 
 test("labels of gaps read like durations", () => {
   expect([40, 372, 7_500, 200_000].map(gapLabel)).toEqual(["40 s", "6 m 12 s", "2 h 05 m", "2 d 7 h"]);
+  expect([59.7, 119.7, 3_599.7].map(gapLabel)).toEqual(["1 m 00 s", "2 m 00 s", "1 h 00 m"]);
 });
 
 test("only bars in sight are looked at, long ones that began before included", () => {
