@@ -392,6 +392,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     usage.STORED: {"owner": "", "first": "2026-01-01", "last": "2026-12-31"},
     usage.IS_CLOSED: {"day": "2026-01-01"},
     usage.REMOVED: {"day": "2026-01-01"},
+    usage.CLOSED: {"day": "2026-01-01"},
     traces.BY_RUN: {"run_id": "r70"},
     traces.BY_STORED: {"trace_id": "x", "owner": None},
     traces.BY_SENT: {"low": "x", "high": "y", "owner": None},
