@@ -125,6 +125,25 @@ async def test_memories_are_changed_removed_and_cleared(engines: Engines, model:
         assert (await texts(harness), await texts(harness, "bob")) == ([], ["I live in Rome"])
 
 
+async def test_updates_exchange_and_shift_texts(engines: Engines, model: HeldModel) -> None:
+    async with engines(agents=noting(model)) as harness:
+        service = harness.server.service(MemoryService)
+        for text in ("Likes tea", "Likes juice"):
+            await service.add(text, [], "ada", NOBODY)
+        first = await memories_of(harness)
+        for updates in (("Likes tea", "Likes juice"), ("Likes juice", "Likes milk")):  # newest first
+            calls = [
+                f'[[TOOL update_memory {{"memory_id": "{number}", "memory": "{text}"}}]]'
+                for number, text in enumerate(updates, 1)
+            ]
+            view = await harness.run(" ".join(calls), user_id="ada")
+            assert len(changed(view)["updated"]) == 2
+            assert sorted(await texts(harness)) == sorted(updates)
+        assert [(one.memory_id, one.created_at) for one in await memories_of(harness)] == [
+            (one.memory_id, one.created_at) for one in first
+        ]
+
+
 @pytest.mark.parametrize("user_id", [None, "service:shop"])
 async def test_without_a_user_nothing_is_remembered(engines: Engines, model: HeldModel, user_id: str | None) -> None:
     async with engines(agents=noting(model)) as harness:

@@ -156,6 +156,24 @@ async def test_daily_usage_counts_imported_tokens_once(tables: AgentOSTables, im
     assert sum(day["token_metrics"]["total_tokens"] for day in days) == 26 + 15
 
 
+async def test_runs_of_a_closed_day_count_when_they_are_imported(tables: AgentOSTables, importing: Importing) -> None:
+    tables.add_session("s1", "agent", [run("agent", "r1", "Ask", "Yes")])
+    await importing.run()
+    async with importing.served() as client:
+        (first,) = (await get(client, "/metrics"))["metrics"]
+    for number in (2, 3):
+        tables.add_session(f"s{number}", "agent", [run("agent", f"r{number}", "Ask", "Yes")])
+        await importing.run()
+    await importing.run()
+    async with importing.served() as client:
+        (last,) = (await get(client, "/metrics"))["metrics"]
+    names = ("agent_runs_count", "agent_sessions_count", "users_count")
+    assert [first[name] for name in names] == [1, 1, 1]
+    assert [last[name] for name in names] == [3, 3, 1]
+    assert last["token_metrics"] == {name: 3 * count for name, count in first["token_metrics"].items()}
+    assert [model["count"] for model in last["model_metrics"]] == [3]
+
+
 async def test_the_next_run_of_a_session_sends_its_imported_history(
     tables: AgentOSTables, importing: Importing
 ) -> None:

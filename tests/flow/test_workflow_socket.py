@@ -4,13 +4,17 @@ import asyncio
 import contextlib
 import json
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from musterd.features.accounts import revocations
+from musterd.features.accounts.service import AccountService
 from tests.flow.test_slow_subscribers import until_dropped
 from tests.support.app import Serve
 from tests.support.held_model import HeldModel
@@ -19,6 +23,7 @@ from tests.support.tokens import SHORT_SECONDS, Issuer, public_pem, rsa_key, sho
 from tests.support.workflows import workflow_sample
 
 KEY = "a-key-of-at-least-sixteen-characters"
+BY_KEY = {"authorization": f"Bearer {KEY}"}
 CONNECTED = {"event": "connected", "message": "Connected to musterd.", "requires_auth": False}
 
 
@@ -205,6 +210,60 @@ async def test_a_token_that_expires_ends_the_events(serve_live: Serve, monkeypat
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1008
         hold.release()
+
+
+async def closes_as_unauthenticated(socket: Socket) -> None:
+    """The server closes the socket, and says nothing before."""
+    with pytest.raises(ConnectionClosed) as closed:
+        raise AssertionError(await socket.receive())
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1008
+
+
+@contextlib.asynccontextmanager
+async def signed_in_as_account(client: ServerClient) -> AsyncIterator[tuple[Socket, str]]:
+    """A socket that is signed in with the token of a new service account, and the account's id."""
+    new = {"name": "ci", "scopes": [{"scope": "workflows:run"}]}
+    created = (await client.http.post("/service-accounts", json=new, headers=BY_KEY)).json()
+    async with socket_on(client) as socket:
+        await socket.receive()
+        assert (await socket.ask("authenticate", token=created["token"]))["event"] == "authenticated"
+        await client.server.service(AccountService).tokens.use_written()
+        yield socket, created["id"]
+
+
+async def test_a_revocation_closes_an_idle_socket_and_no_run_starts_on_it(serve_live: Serve) -> None:
+    async with served(serve_live, security_key=KEY) as client, signed_in_as_account(client) as (socket, account_id):
+        assert (await client.http.delete(f"/service-accounts/{account_id}", headers=BY_KEY)).status_code == 204
+        with contextlib.suppress(ConnectionClosed):  # the close may have arrived already
+            await socket.send("start-workflow", workflow_id="early", message="hello", session_id="s1")
+        await closes_as_unauthenticated(socket)
+        assert (await client.http.get("/runs", headers=BY_KEY)).json()["data"] == []
+
+
+async def test_a_revocation_by_another_process_closes_an_idle_socket(
+    serve_live: Serve, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocations, "CHECK_SECONDS", 0.05)
+    async with served(serve_live, security_key=KEY) as client, signed_in_as_account(client) as (socket, _):
+        with contextlib.closing(sqlite3.connect(database, timeout=120)) as other, other:
+            other.execute("UPDATE service_accounts SET revoked_at = 1")
+        await closes_as_unauthenticated(socket)
+
+
+async def test_the_expiry_of_a_token_closes_an_idle_socket_unless_it_has_a_new_one(
+    serve_live: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: dict[str, Any] = {"jwt_verification_key": public_pem(rsa_key()), "jwt_leeway_seconds": 0}
+    async with served(serve_live, **keys) as client, socket_on(client) as idle, socket_on(client) as renewed:
+        token = Issuer().token("ada", "workflows:run", lives=SHORT_SECONDS)
+        shortly_before_the_end(monkeypatch)
+        for socket in (renewed, idle):
+            await socket.receive()
+            assert (await socket.ask("authenticate", token=token))["event"] == "authenticated"
+        await renewed.ask("authenticate", token=Issuer().token("ada", "workflows:run"))
+        await closes_as_unauthenticated(idle)
+        assert await renewed.ask("ping") == {"event": "pong"}
 
 
 async def test_foreign_pages_cannot_connect(serve_live: Serve) -> None:

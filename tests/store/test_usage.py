@@ -148,6 +148,35 @@ async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
     assert await records.database.scan(lambda tx: usage.days_with_removed_runs(tx, None, FIRST, SECOND)) == set()
 
 
+async def test_runs_that_come_late_are_added_to_a_day_that_is_kept(records: Records) -> None:
+    await ran(records, "r1", "s1", DAY_SECONDS)
+    kept = await counted(records)
+    await records.database.write(lambda tx: usage.close(tx, FIRST, kept, 9.0))
+    late: list[tuple[str, str, Caller]] = [("r2", "s1", ADA), ("r3", "s3", ADA), ("r4", "s4", BOB)]
+    for run_id, session_id, caller in late:
+        await ran(records, run_id, session_id, DAY_SECONDS, caller)
+        await records.database.write(partial(usage.add_late, roots=[run_id], now=10.0))
+    expected: list[tuple[str | None, int, int, int]] = [(None, 4, 3, 2), ("ada", 3, 2, 1), ("bob", 1, 1, 1)]
+    for owner, runs, sessions_count, users in expected:
+        (day,) = await records.database.scan(partial(usage.closed_days, owner=owner, first=FIRST, last=SECOND))
+        assert (day.figures.runs, day.figures.sessions) == ({"agent": runs}, {"agent": sessions_count})
+        assert (day.figures.users_count, day.figures.usage.input_tokens) == (users, 6 * runs)
+        assert day.figures.models == {("scripted", "Scripted"): 2 * runs}
+
+
+async def test_runs_that_come_late_are_added_to_the_owners_whose_figures_are_kept(records: Records) -> None:
+    await ran(records, "r1", "s1", DAY_SECONDS)
+    kept = await counted(records)
+    await records.database.write(lambda tx: usage.close(tx, FIRST, {"ada": kept["ada"]}, 9.0))  # a stop came here
+    for run_id, caller in (("r2", ADA), ("r3", BOB)):
+        await ran(records, run_id, f"s-{run_id}", DAY_SECONDS, caller)
+        await records.database.write(partial(usage.add_late, roots=[run_id], now=10.0))
+    after = await counted(records)
+    assert {owner: figures.runs for owner, figures in after.items()} == {
+        "ada": {"agent": 2}, "bob": {"agent": 1}, EVERYBODY: {"agent": 3},
+    }  # fmt: skip
+
+
 async def test_what_runs_is_told_from_what_is_over(records: Records) -> None:
     root = await records.started("r1", row={"created_at": DAY_SECONDS + 5})
     assert await records.database.scan(lambda tx: usage.has_live(tx, FIRST))

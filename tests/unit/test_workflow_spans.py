@@ -1,6 +1,7 @@
 """The spans of a workflow's containers: each step is read once, however many containers there are."""
 
 import json
+from dataclasses import replace
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepRow, StepState
@@ -41,6 +42,13 @@ def test_a_container_covers_all_steps_below_it() -> None:
         "s0/i0/b0": (1.0, 9.0, SpanStatus.UNSET),
         "s10": (5.0, None, SpanStatus.UNSET),
     }
+
+
+def test_steps_of_another_run_do_not_count() -> None:
+    nodes = {"s0": node("steps", 0), "s1": node("loop", 1)}
+    copied = [replace(step(path, 1.0, 2.0), attempt=0) for path in ("s0/s0", "s1/i0/b0")]
+    spans = container_spans("r", nodes, [*copied, step("s1/i1/b0", 100.0, 101.0)])
+    assert {path: (span.started_at, span.ended_at) for path, span in spans.items()} == {"s1": (100.0, 101.0)}
 
 
 def test_many_containers_take_little_time() -> None:

@@ -9,7 +9,15 @@ from musterd.guards.hook_types import RunInput
 from musterd.guards.long_texts import matches_by_piece, run, run_with_pauses
 
 _SSN = re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])")
-_CARD = re.compile(r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-])")
+# The first digit of a number, or of a group of at least 4 digits within it. The longest number from there is in a
+# lookahead, because the number of the next match may begin within it.
+_CARD = re.compile(r"(?:(?<![\d-])(?<!\d )|(?<=\d[ -])(?=\d{4}))(?=(\d(?:[ -]?\d){12,18})(?!\d|-(?!\d)))\d")
+_CARD_GROUPS = re.compile(r"(?:\d{4,}[ -])*\d+")
+"""How a card number is written: as one group, or in groups of at least 4 digits, of which the last may be shorter."""
+_DIGITS = re.compile(r"\d+")
+_CARD_DIGITS = 13
+"""The fewest digits of a card number."""
+_DOUBLED = str.maketrans("0123456789", "0246813579")
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}")
 _PHONE = re.compile(r"(?<![\d-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{3}\)|\d{3})[ .-]?\d{3}[ .-]?\d{4}(?![\d-])")
 
@@ -73,23 +81,40 @@ class PIIDetectionGuardrail(BaseGuardrail):
 
 def _masked_text(pattern: re.Pattern[str], text: str) -> Generator[None, None, str]:
     """``text`` with its matches masked. One step for each piece that is searched."""
-    mask = _masked_card if pattern is _CARD else _masked
+    end_of = _end_of_card if pattern is _CARD else re.Match.end
     parts: list[str] = []
     position = 0
     for matches in matches_by_piece(pattern, text):
         for match in matches:
-            parts += [text[position : match.start()], mask(match)]
-            position = match.end()
+            end = end_of(match)
+            begin = max(match.start(), position)  # two numbers that can both be a card's may overlap
+            if end > begin:
+                parts += [text[position:begin], "*" * (end - begin)]
+                position = end
         yield
     return "".join([*parts, text[position:]])
 
 
-def _masked(match: re.Match[str]) -> str:
-    return "*" * len(match[0])
+def _end_of_card(match: re.Match[str]) -> int:
+    """The end of the longest card number that begins with a match; its start if none does.
+
+    A number with nothing before it may have any groups. If there are other digits around it, such as the card's expiry
+    date, the groups must be those of cards: otherwise most tables of short numbers would contain a card number.
+    """
+    longest, start = match[1], match.start()
+    has_digits_before = re.match(r"\d[ -]", match.string[max(start - 2, 0) : start])
+    if not has_digits_before and _has_checksum(longest):
+        return start + len(longest)
+    for end in reversed([group.end() for group in _DIGITS.finditer(longest)]):
+        if _CARD_GROUPS.fullmatch(longest, 0, end) and _has_checksum(longest[:end]):
+            return start + end
+    return start
 
 
-def _masked_card(match: re.Match[str]) -> str:
-    """Mask a number that passes the checksum of card numbers (ISO/IEC 7812-1); return any other number unchanged."""
-    digits = [int(char) for char in reversed(match[0]) if char.isdigit()]
-    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
-    return _masked(match) if (sum(digits[::2]) + sum(doubled)) % 10 == 0 else match[0]
+def _has_checksum(number: str) -> bool:
+    """Whether a number has enough digits and passes the checksum of card numbers (ISO/IEC 7812-1)."""
+    digits = number.replace(" ", "").replace("-", "")[::-1]
+    if len(digits) < _CARD_DIGITS:
+        return False
+    # Every second digit is doubled, and counts as the sum of the digits of that.
+    return (sum(map(int, digits[::2])) + sum(map(int, digits[1::2].translate(_DOUBLED)))) % 10 == 0

@@ -6,11 +6,12 @@ Frames are those of AgentOS: the events of a run that was started here are SSE t
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import structlog
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
@@ -68,19 +69,40 @@ class WorkflowSocket:
         }
 
     async def serve(self) -> None:
-        """Answer messages until the client goes. Its runs go on; only their readers end."""
+        """Answer messages until the client goes, or its token is no longer valid.
+
+        Its runs go on; only their readers end.
+        """
         await self._websocket.accept()
         requires_auth = self._principal is None
         await self._send({"event": "connected", "message": "Connected to musterd.", "requires_auth": requires_auth})
         try:
-            while True:
-                await self._answer(await self._websocket.receive())
+            await self._answer_while_open()
         except WebSocketDisconnect:
             pass
+        except Unauthenticated as error:
+            log.info("socket closed: its token is no longer valid", reason=error.message)
+            await self._close(UNAUTHENTICATED, error.message)
+
+    async def _answer_while_open(self) -> None:
+        """Answer messages. An idle socket also holds its token's validity, so that a revocation finds it.
+
+        :raises WebSocketDisconnect: the client has gone.
+        :raises Unauthenticated: the token that the socket is signed in with is no longer valid.
+        """
+        try:
+            while True:
+                signed_in = self._principal
+                async with self._held(signed_in):
+                    while self._principal is signed_in:
+                        await self._answer(await self._websocket.receive())
         finally:
             for reader in self._readers:
                 reader.cancel()
             await asyncio.gather(*self._readers, return_exceptions=True)
+
+    def _held(self, principal: Principal | None) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if principal is None else self._access.validity_of(principal).held()
 
     # --- messages -----------------------------------------------------------------------------------
 
@@ -134,11 +156,7 @@ class WorkflowSocket:
         self, action: Callable[[JsonObject, Principal], Awaitable[None]], message: JsonObject, principal: Principal
     ) -> None:
         try:
-            async with self._access.validity_of(principal).held():
-                await action(message, principal)
-        except Unauthenticated as error:
-            self._principal = None
-            await self._send({"event": "auth_required", "error": error.message})
+            await action(message, principal)
         except RequestError as error:
             await self._send_error(error.message)
         except (WebSocketDisconnect, asyncio.CancelledError):
@@ -221,17 +239,17 @@ class WorkflowSocket:
         reading.on_dropped(task.cancel)  # the task may be blocked in a send
         source.begin()
         try:
-            async with self._access.validity_of(principal).held():
+            async with self._held(principal):
                 await self._send_while_open(source, in_frame)
         except Unauthenticated as error:
             reading.close_by_server()
             log.info("socket closed: its token is no longer valid", reason=error.message, **source.about)
-            await self._websocket.close(UNAUTHENTICATED, error.message)
+            await self._close(UNAUTHENTICATED, error.message)
         except asyncio.CancelledError:
             if not reading.is_dropped:
                 raise
             log.warning("subscriber dropped: it did not keep up", **source.about)
-            await self._websocket.close(TOO_SLOW, "The client did not keep up; reconnect.")
+            await self._close(TOO_SLOW, "The client did not keep up; reconnect.")
         except WebSocketDisconnect:
             pass
         finally:
@@ -263,6 +281,11 @@ class WorkflowSocket:
 
     async def _send_error(self, error: str) -> None:
         await self._send({"event": "error", "error": error})
+
+    async def _close(self, code: int, reason: str) -> None:
+        """Close the socket, unless another reader of it has."""
+        if self._websocket.application_state is not WebSocketState.DISCONNECTED:
+            await self._websocket.close(code, reason)
 
 
 def _token(message: JsonObject | None) -> str | None:

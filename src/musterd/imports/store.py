@@ -15,6 +15,7 @@ from musterd.core.records import RunRow, SessionRow
 from musterd.core.states import RunState
 from musterd.features.memories import store as memories
 from musterd.features.memories.records import Memory
+from musterd.features.usage import store as usage
 from musterd.imports.approvals import ImportedApproval
 from musterd.imports.events import events_of
 from musterd.imports.runs import ImportedRun
@@ -196,6 +197,7 @@ async def _append(tx: SessionTx, trees: Sequence[Tree], next_seq: int, now: floa
     for seq, tree in enumerate(trees, next_seq):
         tree[0].row.seq = seq
     await _add(tx, trees, now)
+    await usage.add_late(tx, [tree[0].row.run_id for tree in trees], now)
 
 
 async def _grow(tx: SessionTx, part: Part, next_seq: int, updated_at: float) -> None:

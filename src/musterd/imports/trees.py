@@ -45,13 +45,13 @@ def trees_of(stored: Sequence[JsonObject], session: RunRow, names: Names) -> Tre
     result = Trees()
     unreadable = set[str]()
     for item, parent_id in _flat(stored, None):
-        run_id = text_of(item.get("run_id"))
+        run_id = _run_id_of(item)
         if run_id in runs or run_id in unreadable:
             continue  # AgentOS stores a run in several places
-        parents[run_id] = parent_id or text_of(item.get("parent_run_id")) or None
         try:
             with converting():
                 require_shallow(item)
+                parents[run_id] = text_of(item.get("parent_run_id")) or None if parent_id is None else parent_id
                 runs[run_id] = imported_run(item, session, names)
         except Unreadable as problem:
             unreadable.add(run_id)
@@ -84,11 +84,21 @@ def _flat(
     for run in stored:
         yield run, parent_id
     for run in stored:
-        run_id = text_of(run.get("run_id"))
+        run_id = _run_id_of(run)
         for name in _NESTED:
             yield from _flat(_objects(run, name), run_id, depth + 1)
         if isinstance(run.get("workflow_agent_run"), dict):
             yield from _flat([run["workflow_agent_run"]], run_id, depth + 1)
+
+
+def _run_id_of(run: JsonObject) -> str:
+    """The id of a run that may not be readable. Such a run without a readable id is reported with an empty one."""
+    try:
+        with converting():
+            require_shallow(run.get("run_id"))
+            return text_of(run.get("run_id"))
+    except Unreadable:
+        return ""
 
 
 def _objects(run: JsonObject, name: str) -> list[JsonObject]:

@@ -224,7 +224,7 @@ class MemoryDraft:
         )
 
     def drop_stale(self, stored: Sequence[UserMemory]) -> list[str]:
-        """Undo changes of memories that others have changed since, and additions of what others have added.
+        """Undo changes of memories that others have changed since, and additions of what is stored after the changes.
 
         A field of the profile is set all the same, unless the other change was decided after this update began.
 
@@ -238,8 +238,7 @@ class MemoryDraft:
             if current is not None and current.updated_at != memory.updated_at:
                 self._current[memory.memory_id] = self._read[memory.memory_id]
                 stale.append(memory.memory_id)
-        removed = {memory.memory_id for memory in changes.removed}
-        known = {_key(memory): memory for memory in stored if memory.memory_id not in removed}
+        known = {_key(memory): memory for memory in replace(self.changes, added=()).applied_to(stored)}
         for memory in changes.added:
             if _key(memory) in known:
                 del self._current[memory.memory_id]

@@ -101,6 +101,21 @@ def test_a_run_that_is_nested_too_deeply(tables: AgentOSTables, target: Target, 
     assert select(target.url, "SELECT run_id FROM runs WHERE session_id = 'deep'", {}) == [{"run_id": "r3"}]
 
 
+@pytest.mark.parametrize(("name", "skipped_id"), [("run_id", ""), ("parent_run_id", "t2")])
+@pytest.mark.parametrize("depth", [MAX_NESTING + 1, 980])
+def test_a_run_whose_ids_are_nested_too_deeply(
+    tables: AgentOSTables, target: Target, name: str, skipped_id: str, depth: int
+) -> None:
+    odd = {**run("team", "t2", "Hello", "Hi"), "member_responses": [run("agent", "m2", "Hello", "Hi")], name: "@@"}
+    tables.add_session("deep", "team", [odd, run("team", "t3", "Bye", "Bye")])
+    nest(tables, "runs", "deep", depth)
+    assert target.skipped() == [
+        ("runs", skipped_id, f"it is nested deeper than {MAX_NESTING} levels"),
+        ("runs", "m2", "the run that started it cannot be imported"),
+    ]
+    assert select(target.url, "SELECT run_id FROM runs WHERE session_id = 'deep'", {}) == [{"run_id": "t3"}]
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [

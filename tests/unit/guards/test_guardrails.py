@@ -85,6 +85,35 @@ def test_what_only_looks_like_it_passes(text: str) -> None:
     PIIDetectionGuardrail().check(RunInput(input_content=text))
 
 
+CARD = "4111 1111 1111 1111"
+
+
+@pytest.mark.parametrize(
+    "text, masked",
+    [
+        (f"{CARD} 12/27", f"{'*' * 19} 12/27"),
+        (f"{CARD} 123", f"{'*' * 19} 123"),
+        (f"2 {CARD}", f"2 {'*' * 19}"),
+        ("12345 4111-1111-1111-1111 12/27 123", f"12345 {'*' * 19} 12/27 123"),
+        ("7-4111111111111111-12", f"7-{'*' * 16}-12"),
+        ("3782 822463 10005 1234", f"{'*' * 17} 1234"),
+        ("41 11 11 11 11 11 11 11", "*" * 23),
+        (f"{CARD} {CARD}", "*" * 39),  # numbers that may overlap are masked as one
+    ],
+)
+def test_card_numbers_are_found_beside_other_digits(text: str, masked: str) -> None:
+    with pytest.raises(InputCheckError):
+        PIIDetectionGuardrail(enable_phone_check=False).check(RunInput(input_content=text))
+    run_input = RunInput(input_content=f"pay {text}, please")
+    PIIDetectionGuardrail(mask_pii=True, enable_phone_check=False).check(run_input)
+    assert run_input.input_content == f"pay {masked}, please"
+
+
+def test_a_row_of_short_numbers_passes() -> None:
+    row = " ".join(str(2 * number) for number in range(1, 100))
+    PIIDetectionGuardrail(enable_phone_check=False).check(RunInput(input_content=row))
+
+
 # --- long messages ------------------------------------------------------------------------------------
 
 
@@ -124,9 +153,13 @@ async def test_a_match_longer_than_a_piece_is_masked_whole() -> None:
 
 
 @pytest.mark.parametrize("guardrail", [PromptInjectionGuardrail(), PIIDetectionGuardrail()])
-async def test_other_tasks_run_while_a_long_message_is_searched(guardrail: BaseGuardrail) -> None:
+@pytest.mark.parametrize(
+    "text", ["hello there. " * 77_000, "1 " * 100_000, "1234 5678-" * 20_000], ids=["words", "digits", "groups"]
+)
+async def test_other_tasks_run_while_a_long_message_is_searched(guardrail: BaseGuardrail, text: str) -> None:
     async with turns_of_at_most(0.08):  # it was 0.4 s
-        await guardrail.async_check(RunInput(input_content="hello there. " * 77_000))
+        with contextlib.suppress(InputCheckError):
+            await guardrail.async_check(RunInput(input_content=text))
 
 
 async def test_a_phrase_across_the_end_of_a_piece_is_refused() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from pydantic_ai.messages import ModelMessage, SystemPromptPart
+from pydantic_ai.messages import ModelMessage, ModelResponse, SystemPromptPart, ToolCallPart
 
 from musterd import Agent, MemoryManager, Team
 from musterd.core.errors import RunFailed
@@ -15,6 +15,8 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.user_memories import MemoryChanges, UserMemory, memory_key
 from musterd.guards.hook_types import RunInput
 from musterd.loop.loop import Loop
+from musterd.loop.memory_draft import MemoryDraft, Source
+from musterd.loop.user_memories import Remembered
 from tests.support.loop import Call, LoopHarness, Turn, TurnModel, failure
 from tests.support.loop_clock import LoopClock
 
@@ -206,6 +208,39 @@ async def test_a_fact_that_is_known_is_not_added_again() -> None:
     harness = harness_with(agent(manager=manager), memories=stored)
     await harness.drive()
     assert noted(harness).is_empty
+
+
+async def test_what_is_to_stay_of_cleared_memories_is_added_again() -> None:
+    kept, read = memory("m1", "Likes tea"), memory("m2", "Lives in Oslo")
+    newer = memory("m3", "Has a guitar", at=20.0)
+    said = [("clear_memory", {}), ("add_memory", {"memory": "Likes tea"}), ("add_memory", {"memory": "Has a guitar"})]
+    draft = drafted(Remembered(memories=[read], at=10.0), said, clear_memories=True)
+    assert draft.drop_stale([kept, newer]) == []  # neither was read; the newer one is not cleared
+    assert [one.memory for one in draft.changes.added] == ["Likes tea"]
+
+
+async def test_the_old_text_of_an_updated_memory_can_be_added() -> None:
+    tea, juice = memory("m1", "Likes tea"), memory("m2", "Likes juice")
+    said = [
+        ("update_memory", {"memory_id": "1", "memory": "Likes water"}),
+        ("add_memory", {"memory": "Likes tea"}),
+        ("update_memory", {"memory_id": "2", "memory": "Likes milk"}),
+        ("add_memory", {"memory": "Likes juice"}),
+    ]
+    draft = drafted(Remembered(memories=[tea, juice], at=10.0), said)
+    assert draft.drop_stale([tea, replace(juice, updated_at=20.0)]) == ["m2"]  # another run has changed it
+    assert [one.memory for one in draft.changes.updated] == ["Likes water"]
+    assert [one.memory for one in draft.changes.added] == ["Likes tea"]
+
+
+def drafted(remembered: Remembered, said: Sequence[tuple[str, JsonObject]], **options: bool) -> MemoryDraft:
+    """A draft with these calls of the manager, none of which is refused."""
+    source = Source(at=30.0, new_id=lambda number: f"n{number}", text="…")
+    draft = MemoryDraft(MemoryManager(**options), {}, remembered, source)
+    parts = [ToolCallPart(name, arguments) for name, arguments in said]
+    results, is_refused = draft.apply(ModelResponse(parts=parts))
+    assert not is_refused, results
+    return draft
 
 
 async def test_a_memory_that_was_changed_meanwhile_is_left_alone() -> None:

@@ -1,6 +1,7 @@
 """What runs read of the memories of their users, and what they change in them at their end."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -40,7 +41,7 @@ async def note(tx: Tx, run: RunRow, changes: Sequence[MemoryChanges]) -> None:
 
 
 async def _store(tx: Tx, run: RunRow, change: MemoryChanges) -> None:
-    # Removals first: a memory that is removed may have the text of one that is added.
+    # Removals first, additions last: a memory that is removed or updated may have had the text of one that is added.
     if change.cleared_before is not None:
         await store.clear(tx, _user_of(run), run.owner, change.cleared_before)
     stale = list[str]()
@@ -48,14 +49,7 @@ async def _store(tx: Tx, run: RunRow, change: MemoryChanges) -> None:
         is_stored = await store.forget(tx, _as_stored(run, removed))
         if not is_stored and change.cleared_before is None:
             stale.append(removed.memory_id)
-    for updated in change.updated:
-        memory = _as_stored(run, updated)
-        same = await store.with_keys(tx, memory.user_id, memory.owner, [memory.key])
-        # If another memory says the same by now, this one becomes a duplicate.
-        is_duplicate = any(other.memory_id != memory.memory_id for other in same)
-        is_stored = await store.forget(tx, memory) if is_duplicate else await store.change(tx, memory, change.at)
-        if not is_stored:
-            stale.append(updated.memory_id)
+    stale += await _update(tx, run, change)
     for added in change.added:
         await store.add(tx, _as_stored(run, added))
     for field in change.profile:
@@ -63,6 +57,19 @@ async def _store(tx: Tx, run: RunRow, change: MemoryChanges) -> None:
             stale.append(field.memory_id)
     if stale:
         log.info("memories had changed since the run read them", run_id=run.run_id, memory_ids=stale)
+
+
+async def _update(tx: Tx, run: RunRow, change: MemoryChanges) -> list[str]:
+    """Store the memories that a change updates; return the ids of those that others have changed or deleted.
+
+    All are deleted before the first is stored again: an update may give one memory the text that another one had. If a
+    memory that is not updated has the text by now, the updated one is a duplicate and is not stored again.
+    """
+    memories = [_as_stored(run, updated) for updated in change.updated]
+    unchanged = [memory for memory in memories if await store.forget(tx, memory)]
+    for memory in unchanged:
+        await store.add(tx, replace(memory, updated_at=change.at))
+    return [memory.memory_id for memory in memories if memory not in unchanged]
 
 
 def _user_of(run: RunRow) -> str:

@@ -38,12 +38,6 @@ TEXTS = Statement("memories_texts", f"SELECT memory_id, memory {_NEWEST}")
 WITH_IDS = Statement("memories_with_ids", f"SELECT * FROM memories WHERE {_OF_USER} AND IN_LIST(memory_id, :ids)")
 WITH_KEYS = Statement("memories_with_keys", f"SELECT * FROM memories WHERE {_OF_USER} AND IN_LIST(memory_key, :keys)")
 # Rows that another run or a person has changed since the run read them are left alone.
-CHANGE = Statement(
-    "memory_change",
-    f"""UPDATE memories SET memory = :memory, memory_key = :memory_key, topics = :topics, agent_id = :agent_id,
-               team_id = :team_id, input = :input, source_run_id = :source_run_id, updated_at = :at
-        WHERE memory_id = :memory_id AND {_OF_USER} AND updated_at = :updated_at""",
-)
 FORGET = Statement(
     "memory_forget",
     f"DELETE FROM memories WHERE memory_id = :memory_id AND {_OF_USER} AND updated_at = :updated_at",
@@ -122,11 +116,6 @@ async def with_keys(tx: Tx, user_id: str, owner: str | None, keys: Collection[st
     """The memories of one user with these keys."""
     params = {**_user(user_id, owner), "keys": jsontext.dumps(sorted(set(keys)))}
     return [_memory(row) for row in await tx.all(WITH_KEYS, params)]
-
-
-async def change(tx: Tx, memory: Memory, at: float) -> bool:
-    """Store a memory with its new values; False: it has changed since ``memory.updated_at``, or was deleted."""
-    return await tx.run(CHANGE, {**_params(memory), **_user(memory.user_id, memory.owner), "at": at}) > 0
 
 
 async def forget(tx: Tx, memory: Memory) -> bool:

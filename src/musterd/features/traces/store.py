@@ -63,7 +63,8 @@ PLANS = Statement(
        AND j.path = CASE COALESCE(r.path, '') WHEN '' THEN 'p' ELSE r.path || '/p' END
        WHERE IN_LIST(r.root_id, :roots) AND r.component_kind = 'workflow'""",
 )
-PATHS = Statement("trace_paths", "SELECT root_id, path FROM journal WHERE IN_LIST(root_id, :roots)")
+# 0: copied from another run
+PATHS = Statement("trace_paths", "SELECT root_id, path FROM journal WHERE IN_LIST(root_id, :roots) AND attempt > 0")
 OUTLINE = Statement("trace_outline", f"SELECT {qualified('r')}, io.input, io.output, NULL AS messages {_TREE}")
 
 
@@ -164,7 +165,10 @@ async def tree(tx: SessionTx, root_id: str, *, has_messages: bool) -> tuple[list
 
 
 async def plans_and_paths(tx: Tx, root_ids: Sequence[str]) -> tuple[list[Row], list[Row]]:
-    """What the workflows' runs of these trees stored first (``root_id``, ``path``, ``result``), and all paths."""
+    """What the workflows' runs of these trees stored first (``root_id``, ``path``, ``result``), and the paths of steps.
+
+    Steps that were copied from another run are not among these.
+    """
     roots = {"roots": json.dumps(list(root_ids))}
     return list(await tx.all(PLANS, roots)), list(await tx.all(PATHS, roots))
 

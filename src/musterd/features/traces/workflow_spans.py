@@ -35,7 +35,7 @@ def container_count(plans: Mapping[str, Sequence[JsonObject]], paths: Sequence[s
     """The number of containers that the workflows of a tree reached.
 
     :param plans: the plan of each workflow's run, by the run's path.
-    :param paths: the paths of all steps of the tree.
+    :param paths: the paths of the steps of the tree that were not taken over from another run.
     """
     return sum(node["kind"] != "step" for node in _nodes_at(plans, paths).values())
 
@@ -87,12 +87,17 @@ def _note_nodes(nodes: dict[str, JsonObject], prefix: str, path: str, plan: Sequ
 
 
 def container_spans(root_id: str, nodes: Nodes, steps: Sequence[StepRow]) -> dict[str, Span]:
-    """The spans of the containers, which have no step of their own, by path."""
+    """The spans of the containers, which have no step of their own, by path.
+
+    Steps that a run took over from another run do not count, nor do containers that have only such steps.
+    """
     spans: dict[str, Span] = {}
     containers = {path: node for path, node in nodes.items() if node["kind"] != "step"}
-    by_path = {step.path: step for step in steps}
+    by_path = {step.path: step for step in steps if step.attempt > 0}
     for path, inner_paths in _by_path_above(by_path, containers).items():
         node, inner = containers[path], [by_path[inner_path] for inner_path in inner_paths]
+        if not inner:
+            continue
         ends = [step.ended_at for step in inner]
         has_failed = any(step.state is StepState.FAILED for step in inner)
         spans[path] = Span(

@@ -1,9 +1,9 @@
 """The statements on daily usage: counted from runs, stored for days that are closed.
 
 A run counts for the day (UTC) of its acceptance. ``daily_metrics`` has two kinds of rows. A past day on which every run
-has finished is *closed*: its figures are stored (``is_over = 1``), for everybody (owner "") and for each owner, and do
-not change any more. For any other day a row holds the figures of runs that were removed since (``is_over = 0``), so
-that the figures of a day never shrink.
+has finished is *closed*: its figures are stored (``is_over = 1``), for everybody (owner "") and for each owner, and
+change only if runs of the day are imported later. For any other day a row holds the figures of runs that were removed
+since (``is_over = 0``), so that the figures of a day never shrink.
 """
 
 import hashlib
@@ -34,6 +34,11 @@ _RUNS_OF_ROOTS = f"""SELECT r.owner, r.component_kind AS kind, count(*) AS runs,
                        THEN r.session_id END) AS sessions FROM runs r WHERE {_IN_DAY}"""
 """Counts a session only if all its runs of that day are among the roots; otherwise the runs that stay count it."""
 _USERS = f"SELECT DISTINCT r.owner, r.user_id FROM runs r WHERE {_IN_DAY} AND r.user_id IS NOT NULL"
+_USERS_OF_ROOTS = f"""{_USERS} AND NOT EXISTS (
+                       SELECT 1 FROM runs o WHERE o.user_id = r.user_id AND o.parent_id IS NULL
+                       AND o.created_at >= :start AND o.created_at < :end AND o.copied_from IS NULL
+                       AND COALESCE(o.owner, '') = COALESCE(r.owner, '') AND NOT IN_LIST(o.run_id, :roots))"""
+"""The same for users: of a closed day only their number is stored."""
 _MODELS = f"""SELECT r.owner, m.model, m.model_provider, count(*) AS runs
               FROM runs r JOIN runs m ON m.root_id = r.run_id WHERE {_IN_DAY} AND m.model <> ''"""
 """The runs of workflows have no model of their own."""
@@ -80,6 +85,14 @@ PUT = Statement(
        ON CONFLICT (day, owner) DO UPDATE SET is_over = excluded.is_over, figures = excluded.figures,
            created_at = excluded.created_at, updated_at = excluded.updated_at
        WHERE daily_metrics.is_over = 0""",
+)
+# Only for rows that are stored as final, or for further owners of a closed day.
+PUT_LATE = Statement(
+    "day_put_late",
+    """INSERT INTO daily_metrics (day, owner, is_over, figures, created_at, updated_at)
+       VALUES (:day, :owner, 1, :figures, :now, :now)
+       ON CONFLICT (day, owner) DO UPDATE SET is_over = 1, figures = excluded.figures,
+           updated_at = excluded.updated_at""",
 )
 ByOwner = dict[str, DayFigures]
 """The figures of a day for each owner, and under :data:`EVERYBODY` of all."""
@@ -168,8 +181,7 @@ async def close(tx: Tx, day: str, figures: ByOwner, now: float) -> None:
 async def keep_removed(tx: Tx, roots: Sequence[str], now: float) -> None:
     """Add the figures of root runs, whose rows are about to be removed, to those stored for their days."""
     only = {"roots": jsontext.dumps(list(roots))}
-    times = await tx.all(TIMES_OF_ROOTS, only)
-    days = sorted({day_of(row["created_at"]) for row in times})
+    days = await _days_of(tx, only)
     if not days:
         return
     # One transaction at a time reads and changes the sums. A day that is being closed is not locked: PUT leaves rows of
@@ -181,6 +193,33 @@ async def keep_removed(tx: Tx, roots: Sequence[str], now: float) -> None:
             _of(figures, EVERYBODY)  # days_with_removed_runs() finds the day by the row of everybody
             for owner in sorted(figures):
                 await _add_removed(tx, day, owner, figures[owner], now)
+
+
+async def add_late(tx: Tx, roots: Sequence[str], now: float) -> None:
+    """Add the figures of root runs that were just imported to those that are stored as final for their days."""
+    only = {"roots": jsontext.dumps(list(roots))}
+    days = [day for day in await _days_of(tx, only) if await tx.all(CLOSED, {"day": day})]
+    if not days:
+        return
+    await tx.one(TURN, {})  # as in keep_removed()
+    for day in days:
+        stored = {
+            row["owner"]: DayFigures.from_json(json.loads(row["figures"])) for row in await tx.all(CLOSED, {"day": day})
+        }
+        late = await _count_runs(tx, day, only)
+        late[EVERYBODY] = DayFigures.sum(late.values())
+        for owner in sorted(late):
+            # A day that is not closed may have rows of some owners, see count().
+            if owner in stored or EVERYBODY in stored:
+                figures = stored.get(owner, DayFigures())
+                figures.add(late[owner].without_names())
+                text = jsontext.dumps(figures.as_json())
+                await tx.run(PUT_LATE, {"day": day, "owner": owner, "figures": text, "now": now})
+
+
+async def _days_of(tx: Tx, roots: dict[str, str]) -> list[str]:
+    times = await tx.all(TIMES_OF_ROOTS, roots)
+    return sorted({day_of(row["created_at"]) for row in times})
 
 
 async def _add_removed(tx: Tx, day: str, owner: str, figures: DayFigures, now: float) -> None:
@@ -208,11 +247,11 @@ async def _count_runs(tx: Tx, day: str, only: dict[str, str]) -> ByOwner:
         where = "".join(_ONLY[key] for key in only)
         return Statement(f"day_{name} {' '.join(only)}", f"{text}{where}{group}")
 
-    runs = _RUNS_OF_ROOTS if "roots" in only else _RUNS
+    runs, users = (_RUNS_OF_ROOTS, _USERS_OF_ROOTS) if "roots" in only else (_RUNS, _USERS)
     for row in await tx.all(statement("runs", runs, " GROUP BY r.owner, r.component_kind"), params):
         of_owner = _of(figures, row["owner"])
         of_owner.runs[row["kind"]], of_owner.sessions[row["kind"]] = int(row["runs"]), int(row["sessions"])
-    for row in await tx.all(statement("users", _USERS), params):
+    for row in await tx.all(statement("users", users), params):
         _of(figures, row["owner"]).users.add(hashlib.sha256(row["user_id"].encode()).hexdigest()[:16])
     for row in await tx.all(statement("models", _MODELS, " GROUP BY r.owner, m.model, m.model_provider"), params):
         _of(figures, row["owner"]).models[row["model"], row["model_provider"]] = int(row["runs"])
