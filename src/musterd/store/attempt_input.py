@@ -82,8 +82,8 @@ async def _history(tx: SessionTx, run: RunRow, run_input: Input, query: HistoryQ
         rows = [await tx.one(GET_MESSAGES, {"run_id": run_id}) for run_id in query.run_ids]
         return [(row["run_id"], row["messages"]) for row in rows if row is not None]
     limit = history_limit(query, run_input.options)
-    rows = await runs.history(tx, run, limit) if limit else ()
-    return [(row["run_id"], row["messages"]) for row in reversed(rows)]
+    earlier = await runs.history(tx, run, limit) if limit else ()
+    return [(row["run_id"], row["messages"]) for row in reversed(earlier)]
 
 
 def history_limit(query: HistoryQuery, options: JsonObject) -> int:
