@@ -233,7 +233,7 @@ async def test_the_old_text_of_an_updated_memory_can_be_added() -> None:
     assert [one.memory for one in draft.changes.added] == ["Likes tea"]
 
 
-def drafted(remembered: Remembered, said: Sequence[tuple[str, JsonObject]], **options: bool) -> MemoryDraft:
+def drafted(remembered: Remembered, said: Sequence[tuple[str, JsonObject]], **options: Any) -> MemoryDraft:
     """A draft with these calls of the manager, none of which is refused."""
     source = Source(at=30.0, new_id=lambda number: f"n{number}", text="…")
     draft = MemoryDraft(MemoryManager(**options), {}, remembered, source)
