@@ -62,16 +62,15 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
 
 /** A key that is pressed right after `j` must not decide about the question that is still drawn. */
 function isSelected(approval: Approval): boolean {
-  const path = currentPath();
-  return path === "/approvals" || path === placeOf(approval);
+  return currentPath() === placeOf(approval.id);
 }
 
-const placeOf = (approval: Approval) => `/approvals/${encodeURIComponent(approval.id)}`;
+export const placeOf = (id: string) => `/approvals/${encodeURIComponent(id)}`;
 
 function NextButton({ next }: { next: Approval }) {
   const [, navigate] = useLocation();
   return (
-    <Button shortcut="U" onClick={() => navigate(placeOf(next))}>
+    <Button shortcut="U" onClick={() => navigate(placeOf(next.id))}>
       Next question
     </Button>
   );

@@ -1,5 +1,6 @@
 import { cleanup, fireEvent, screen, waitFor } from "@testing-library/preact";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { useHashLocation } from "../app/hashLocation";
 import ApprovalsPage from "./ApprovalsPage";
 import type { Approval } from "./approval";
 import { CHECK_IN, DEPLOY, NEWSLETTER, QUESTIONS, REFUND } from "./fixtures";
@@ -22,6 +23,11 @@ function show(approval: Approval, answers: Answers = {}) {
   });
   renderPage(<ApprovalsPage approvalId={approval.id} />, `#/approvals/${approval.id}`);
   return requests;
+}
+
+function Routed() {
+  const id = useHashLocation()[0].split("/")[2];
+  return <ApprovalsPage approvalId={id ?? null} />;
 }
 
 const sentDecision = (requests: { path: string; body: unknown }[]) =>
@@ -50,6 +56,39 @@ describe("the approvals page", () => {
     await screen.findByText("Approve");
     await press("a");
     await waitFor(() => expect(sentDecision(requests)).toEqual({ status: "approved" }));
+  });
+
+  it("keeps the question that is open when the list changes", async () => {
+    let waiting = [{ ...REFUND, expires_at: SOON }];
+    const decided = { ...REFUND, status: "approved", resolved_by: "Ida", resolved_at: Date.now() / 1000 };
+    const requests = fakeServer({
+      "GET /approvals": ({ query }: SentRequest) => ({
+        body: pageOf(...(query.get("status") === "pending" ? waiting : [])),
+      }),
+      "GET /approvals/ap-refund": decided,
+      "POST /approvals/ap-refund/resolve": () => {
+        waiting = [{ ...DEPLOY, pause_type: "confirmation" }];
+        return { body: decided };
+      },
+    });
+    renderPage(<Routed />, "#/approvals");
+    await screen.findByText("Approve");
+    await press("a");
+    await screen.findByRole("link", { name: /deploy/ });
+    expect(screen.getAllByText(/Approved by Ida/).length).toBeGreaterThan(0);
+    await press("a");
+    expect(screen.queryByText("Approve")).toBeNull();
+    expect(requests.filter(({ method }) => method === "POST")).toHaveLength(1);
+    expect(window.location.hash).toBe("#/approvals/ap-refund");
+  });
+
+  it("takes a key that is held for one press", async () => {
+    const requests = show(REFUND);
+    await screen.findByText("Approve");
+    await press("a", { repeat: true });
+    await press("r");
+    expect(await screen.findByLabelText(/^Note/)).toBeTruthy();
+    expect(sentDecision(requests)).toBeUndefined();
   });
 
   it("has no key for a question that is still drawn after the place has changed", async () => {

@@ -32,9 +32,9 @@ export function useQuestionKeys(
       const question = current();
       return question === null || !takesKeys(question) || !isPossible(question);
     },
-    run: () => {
+    run: (event) => {
       const question = current();
-      if (question !== null) run(question);
+      if (question !== null && !event.repeat) run(question); // a key that is held acts once
     },
   });
   useKeys("This question", isOpen ? [...KEYS, ...more].map(binding) : []);
