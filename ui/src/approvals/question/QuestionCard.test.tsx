@@ -100,3 +100,20 @@ it("has no key for a call whose outcome is unknown", async () => {
   expect(screen.getByText("Make the call again")).toBeTruthy();
   expect(decided()).toEqual([]);
 });
+
+it("sends with Ctrl Enter from a field or from the button that sends, and from no other button", async () => {
+  const decided = show(REFUND, NEWSLETTER);
+  const pressIn = (words: string) => fireEvent.keyDown(screen.getByText(words), { key: "Enter", ctrlKey: true });
+  pressIn("Reject…");
+  pressIn("It happened…");
+  pressIn("Make the call again");
+  pressIn("Approve");
+  await waitFor(() => expect(decided().length).toBeGreaterThan(0));
+  expect(decided()).toEqual(["/approvals/ap-refund/resolve"]);
+});
+
+it("lets Ctrl Enter on another button press that button", () => {
+  const decided = show(REFUND);
+  expect(fireEvent.keyDown(screen.getByText("Reject…"), { key: "Enter", ctrlKey: true })).toBe(true);
+  expect(decided()).toEqual([]);
+});

@@ -29,7 +29,7 @@ export function QuestionForm({ question, isPage = false, hasKeys = isPage }: Que
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Escape" && question.mode !== "decide") question.setMode("decide");
-    else if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) question.submit();
+    else if (event.key === "Enter" && (event.metaKey || event.ctrlKey) && isSending(event.target)) question.submit();
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -52,6 +52,11 @@ export function QuestionForm({ question, isPage = false, hasKeys = isPage }: Que
       <Deadline question={question} />
     </form>
   );
+}
+
+/** Whether the focus is on what is sent; the other buttons do their own. */
+function isSending(target: EventTarget): boolean {
+  return target instanceof Element && target.closest("input,select,textarea,[type=submit]") !== null;
 }
 
 function Interrupted({ question }: { question: Question }) {
