@@ -2,6 +2,7 @@
 import { dataOf } from "./api.js";
 import type { Connection } from "./connection.js";
 import { Conflict } from "./errors.js";
+import { jsonText } from "./jsonText.js";
 import { readEvents, readRun, type StreamOptions } from "./runCalls.js";
 import { idOf } from "./runs.js";
 import type { operations } from "./schema.js";
@@ -242,20 +243,11 @@ export class Approvals extends Resource {
       const isSame =
         approval.status === status &&
         (resolvedBy ?? approval.resolved_by) === approval.resolved_by &&
-        textOf(approval.resolution_data) === textOf(body.resolution_data);
+        jsonText(approval.resolution_data) === jsonText(body.resolution_data);
       if (!isSame) throw error;
       return approval;
     }
   }
-}
-
-/** A JSON value as a text that is the same for equal values: with sorted names. */
-function textOf(value: unknown): string {
-  return JSON.stringify(value ?? null, (_name, item: unknown) =>
-    item !== null && typeof item === "object" && !Array.isArray(item)
-      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : item,
-  );
 }
 
 /** Traces of runs. */

@@ -79,8 +79,11 @@ function NextButton({ next }: { next: Approval }) {
 /** The form is gone once its decision is made: the focus goes on to what became of it. */
 function useDecisionFocus(isOpen: boolean, hasDecided: boolean) {
   const decision = useRef<HTMLDivElement>(null);
+  const wasOpen = useRef(isOpen);
   useEffect(() => {
-    if (!isOpen && hasDecided && document.activeElement === document.body) decision.current?.focus();
+    const isNew = wasOpen.current && !isOpen;
+    if (isNew && hasDecided && document.activeElement === document.body) decision.current?.focus();
+    wasOpen.current = isOpen;
   }, [isOpen, hasDecided]);
   return decision;
 }

@@ -59,7 +59,7 @@ describe("the approvals page", () => {
   });
 
   it("keeps the question that is open when the list changes", async () => {
-    let waiting = [{ ...REFUND, expires_at: SOON }];
+    let waiting: Approval[] = [{ ...REFUND, expires_at: SOON }];
     const decided = { ...REFUND, status: "approved", resolved_by: "Ida", resolved_at: Date.now() / 1000 };
     const requests = fakeServer({
       "GET /approvals": ({ query }: SentRequest) => ({
@@ -234,6 +234,40 @@ describe("the approvals page", () => {
     fireEvent.click(screen.getByText("Reject"));
     expect((await screen.findAllByText(/Approved by Ida/)).length).toBeGreaterThan(0);
     expect(await screen.findByText("Your rejection was not used.")).toBeTruthy();
+  });
+
+  it("says that other values were used, and with which ones the reader approved", async () => {
+    const decided = { ...REFUND, status: "approved", resolved_by: "Ida", resolution_data: { values: { amount_eur: 5 } } };
+    let shown = { ...REFUND, expires_at: SOON } as Approval;
+    show(REFUND, {
+      "GET /approvals": () => ({ body: pageOf(shown) }),
+      "POST /approvals/ap-refund/resolve": () => {
+        shown = { ...decided, resolved_at: Date.now() / 1000 } as Approval;
+        return { status: 409, body: { detail: "Approval is already 'approved' by Ida and cannot be resolved" } };
+      },
+    });
+    await screen.findByText("Approve");
+    await press("e");
+    fireEvent.change(await screen.findByLabelText("amount_eur"), { target: { value: "50" } });
+    fireEvent.click(screen.getByText("Approve with these values"));
+    expect(await screen.findByText("Your approval was not used: it was decided with other values.")).toBeTruthy();
+    expect(screen.getByText("amount_eur: 50")).toBeTruthy();
+    expect(screen.getByText("5")).toBeTruthy();
+  });
+
+  it("keeps why a decision failed for a reader who went on to the next question", async () => {
+    const second = { ...DEPLOY, expires_at: SOON + 60 };
+    fakeServer({
+      "GET /approvals": () => ({ body: pageOf({ ...REFUND, expires_at: SOON }, second) }),
+      "POST /approvals/ap-refund/resolve": () => ({ status: 500, body: { detail: "The disk is full." } }),
+    });
+    renderPage(<Routed />, "#/approvals");
+    await screen.findByText("Approve");
+    await press("a");
+    await press("j");
+    await screen.findByText("Send result");
+    await press("k");
+    expect(await screen.findByText("The disk is full.")).toBeTruthy();
   });
 
   it("shows what the server says about wrong values, and keeps what was typed", async () => {

@@ -1,5 +1,12 @@
 /** Reading approvals, and deciding. */
-import { type InfiniteData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import {
+  type InfiniteData,
+  useInfiniteQuery,
+  useMutation,
+  useMutationState,
+  useQuery,
+  useQueryClient,
+} from "@tanstack/react-query";
 import { type ApprovalFilters, dataOf, type Schemas } from "musterd-client";
 import { ApiError, api } from "../api/client";
 import { useFeed, usePollInterval } from "../api/feed";
@@ -61,10 +68,21 @@ export function useApproval(id: string | undefined) {
   });
 }
 
+/** The decision that was sent last about an approval, also before it was shown anew. */
+export interface SentDecision {
+  send: (decision: Decision) => void;
+  sent: Decision | null;
+  isSending: boolean;
+  /** Why it failed. */
+  error: Error | null;
+}
+
 /** Sends a decision. On a 409 the approval is read again, so that the page shows who decided. */
-export function useResolve(approval: Approval) {
+export function useResolve(approval: Approval): SentDecision {
   const client = useQueryClient();
-  return useMutation({
+  const mutationKey = ["resolve", approval.id];
+  const { mutate } = useMutation({
+    mutationKey,
     mutationFn: async (decision: Decision) => {
       const init = {
         params: { path: { approval_id: approval.id } },
@@ -85,6 +103,13 @@ export function useResolve(approval: Approval) {
       void client.invalidateQueries({ queryKey: ["approvals"] });
     },
   });
+  const last = useMutationState({ filters: { mutationKey } }).at(-1);
+  return {
+    send: mutate,
+    sent: (last?.variables as Decision | undefined) ?? null,
+    isSending: last?.status === "pending",
+    error: last?.error ?? null,
+  };
 }
 
 export function isConflict(error: unknown): boolean {

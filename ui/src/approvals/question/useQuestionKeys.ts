@@ -3,8 +3,8 @@ import { isPending } from "../approval";
 import type { Question } from "./useQuestion";
 
 /** Whether a key may decide: the question is open, nothing is typed or sent, and it is known what the call would do. */
-function takesKeys({ approval, mode, resolve }: Question): boolean {
-  const isReady = isPending(approval) && mode === "decide" && !resolve.isPending;
+function takesKeys({ approval, mode, isSending }: Question): boolean {
+  const isReady = isPending(approval) && mode === "decide" && !isSending;
   return isReady && approval.pause_type !== "unknown_outcome";
 }
 
