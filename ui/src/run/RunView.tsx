@@ -56,8 +56,8 @@ export function RunView({ run: current }: { run: RunDetail }) {
   const run = useFrozen(current, isPaused);
   const stepQuery = useSteps(run.run_id, isLive);
   const steps = useFrozen(stepQuery.data ?? NO_STEPS, isPaused);
-  const approvalPage = useRunApprovals(run.run_id).data;
-  const approvals = approvalPage?.data ?? NO_APPROVALS;
+  const approvalQuery = useRunApprovals(run.run_id);
+  const approvals = approvalQuery.data?.data ?? NO_APPROVALS;
   const waiting = useMemo(() => waitingCalls(approvals), [approvals]);
   const spans = useSpans(run, steps, waiting, feed);
   const stepVersion = useSyncExternalStore(feed.subscribe, feed.getStepVersion);
@@ -199,6 +199,9 @@ export function RunView({ run: current }: { run: RunDetail }) {
             </section>
             <div className="run-cards">
               {view === "timeline" ? <AnswerCard run={run} /> : null}
+              {approvalQuery.isLoadingError && run.waiting > 0 ? (
+                <ErrorState error={approvalQuery.error} onRetry={() => void approvalQuery.refetch()} />
+              ) : null}
               {questions.length > 0 ? <QuestionCards approvals={questions} /> : null}
               {isLive ? <WritingCards feed={feed} /> : null}
             </div>

@@ -76,3 +76,16 @@ it("keeps a question that was open, and says that a decision was not used", asyn
   change({ status: "COMPLETED", waiting: 0 });
   expect(screen.getByText("Approved by Ida")).toBeTruthy();
 });
+
+it("says why a question cannot be read, and reads it on request", async () => {
+  let isAway = true;
+  fakeServer({
+    "GET /approvals": () =>
+      isAway ? { status: 503, body: { detail: "The database is away." } } : { body: { data: [REFUND], meta: {} } },
+  });
+  showWaiting();
+  expect(await screen.findByText(/The database is away/)).toBeTruthy();
+  isAway = false;
+  fireEvent.click(screen.getByText("Try again"));
+  expect(await screen.findByText("Approve")).toBeTruthy();
+});

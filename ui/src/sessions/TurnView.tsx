@@ -9,7 +9,7 @@ import { CodeBlock } from "../shared/CodeBlock";
 import { Cost, Duration, Time } from "../shared/Figures";
 import { plural } from "../shared/format";
 import { Markdown } from "../shared/Markdown";
-import { Banner } from "../shared/PageStates";
+import { Banner, ErrorState } from "../shared/PageStates";
 import { Sources } from "../shared/Sources";
 import { Status } from "../shared/Status";
 import { type LiveTexts, useLiveText } from "./liveText";
@@ -54,6 +54,7 @@ export function TurnView({ turn, texts }: { turn: Turn; texts: LiveTexts }) {
 function Questions({ turn }: { turn: Turn }) {
   const approvals = useRunApprovals(turn.runId);
   const questions = useSeenQuestions(approvals.data?.data ?? []).sort(bySoonestExpiry);
+  if (approvals.isLoadingError) return <ErrorState error={approvals.error} onRetry={() => void approvals.refetch()} />;
   return questions.map((approval) => (
     <div key={approval.id} className="mt-2.5">
       <QuestionCard approval={approval} />
