@@ -13,6 +13,7 @@ import {
 } from "lucide-react";
 import { lazy, type ReactNode, Suspense, useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
+import { useApprovalChanges } from "../api/approvalChanges";
 import { useConnection, useFeed, usePollInterval } from "../api/feed";
 import { pendingApprovalsQuery } from "../api/queries";
 import { Button } from "../shared/Button";
@@ -55,6 +56,7 @@ export function Frame({ children }: { children: ReactNode }) {
   );
   const theme = useTheme();
   const pending = usePendingApprovals();
+  useApprovalChanges();
   const close = () => setDialog(null);
 
   useKeyboard();

@@ -8,8 +8,9 @@ import {
   useQueryClient,
 } from "@tanstack/react-query";
 import { type ApprovalFilters, dataOf, type Schemas } from "musterd-client";
+import { rereadApprovals } from "../api/approvalChanges";
 import { ApiError, api } from "../api/client";
-import { useFeed, usePollInterval } from "../api/feed";
+import { usePollInterval } from "../api/feed";
 import type { Approval, ApprovalPage } from "./approval";
 import { type Decision, resolveBody } from "./question/decision";
 
@@ -23,7 +24,6 @@ const PENDING = ["approvals", "pending"] as const;
 
 /** The approvals that wait, by pages, those that expire first on the first; and the newest ones whatever their status. */
 export function useInboxPages() {
-  useApprovalChanges();
   const pending = useInfiniteQuery({
     queryKey: PENDING,
     queryFn: ({ pageParam: page, signal }) =>
@@ -38,7 +38,6 @@ export function useInboxPages() {
 
 /** The approvals of one run and its members. */
 export function useRunApprovals(runId: string) {
-  useApprovalChanges();
   return useApprovals({ run_id: runId, limit: RUN_LIMIT });
 }
 
@@ -56,7 +55,6 @@ function useApprovals(query: ApprovalFilters) {
 
 /** One approval by its id: for a link to one that the lists do not have. */
 export function useApproval(id: string | undefined) {
-  useApprovalChanges();
   return useQuery({
     queryKey: ["approvals", "one", id],
     queryFn: async ({ signal }) => {
@@ -100,7 +98,7 @@ export function useResolve(approval: Approval): SentDecision {
     },
     onSettled: (_decided, error) => {
       if (error instanceof ApiError && error.isNetwork) return;
-      void client.invalidateQueries({ queryKey: ["approvals"] });
+      rereadApprovals(client, new Set([approval.run_id]));
     },
   });
   const last = useMutationState({ filters: { mutationKey } }).at(-1);
@@ -114,11 +112,6 @@ export function useResolve(approval: Approval): SentDecision {
 
 export function isConflict(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409;
-}
-
-function useApprovalChanges(): void {
-  const client = useQueryClient();
-  useFeed({ onApproval: () => void client.invalidateQueries({ queryKey: ["approvals"] }) });
 }
 
 function withApproval(page: ApprovalPage, approval: Approval): ApprovalPage {
