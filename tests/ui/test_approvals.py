@@ -100,6 +100,24 @@ def test_keys_approve_and_go_on(server: Process, visitor: Visitor) -> None:
     assert "not today" in answers
 
 
+def test_a_second_key_does_not_decide_about_the_next_question(server: Process, visitor: Visitor) -> None:
+    ask(server, REFUND, "first", TEAM)
+    ask(server, REFUND, "second", TEAM)
+    visitor.open("/approvals")
+    visitor.see("Needs you · 2")
+    expect(visitor.page.get_by_role("button", name="Approve")).to_be_visible()
+    visitor.press("a")
+    expect(visitor.page.get_by_role("status").filter(has_text="Approved")).to_be_visible()
+    visitor.see("Needs you · 1")
+    expect(visitor.page.get_by_role("button", name="Next question")).to_be_visible()
+    visitor.press("a")
+    visitor.press("u")
+    visitor.see("Needs you", exact=True)
+    expect(visitor.page.get_by_role("button", name="Approve")).to_be_enabled()
+    visitor.see("Needs you · 1")
+    visitor.check()
+
+
 def test_changed_values_reach_the_tool(server: Process, visitor: Visitor) -> None:
     ask(server, REFUND, "r1", TEAM)
     visitor.open("/approvals")

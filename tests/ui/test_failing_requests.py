@@ -32,6 +32,8 @@ LISTS = {
 PARTS = {
     "decided questions": ("/approvals", r"approvals\?(?!.*status=pending)", "Needs you · 1"),
     "run": ("/runs/asks", r"runs/asks\?", "Refund it"),
+    "questions of a run": ("/runs/asks", r"approvals\?.*run_id=asks", "Approve"),
+    "questions of a conversation": ("/sessions/s1", r"approvals\?.*run_id=asks", "Approve"),
     "figures of a conversation": ("/sessions/s1", r"runs\?.*session_id=s1", "Approve"),
     "texts of a conversation": ("/sessions/s1", r"sessions/s1/runs", "Approve"),
     "steps of a workflow": ("/teams/article", r"workflows/article$", "Loop, at most 1 time"),

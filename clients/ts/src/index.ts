@@ -5,6 +5,7 @@ export type { ClientOptions } from "./connection.js";
 export { type Decision, Requirement, requirementsOf } from "./decisions.js";
 export * from "./errors.js";
 export { createEventParser, type EventParser, type ServerSentEvent } from "./eventParser.js";
+export { jsonText } from "./jsonText.js";
 export { type Problem, problemOf } from "./problem.js";
 export { newKey } from "./requests.js";
 export type { ResolveOptions } from "./resolutions.js";

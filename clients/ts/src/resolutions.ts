@@ -3,6 +3,7 @@ import { dataOf } from "./api.js";
 import type { Connection } from "./connection.js";
 import type { Decision } from "./decisions.js";
 import { Conflict } from "./errors.js";
+import { jsonText } from "./jsonText.js";
 import type { Approval, CallOptions, Schemas } from "./types.js";
 
 /** What a decision about an approval may say. */
@@ -47,7 +48,7 @@ export async function resolveApproval(
     const isSame =
       approval.status === status &&
       (resolvedBy ?? approval.resolved_by) === approval.resolved_by &&
-      textOf(approval.resolution_data) === textOf(body.resolution_data);
+      jsonText(approval.resolution_data) === jsonText(body.resolution_data);
     if (!isSame) throw error;
     return approval;
   }
@@ -73,13 +74,4 @@ export async function resolveAsDecided(
   const result = item.external_execution_result;
   const data = { ...(Object.keys(values).length > 0 && { values }), ...(result !== undefined && { result }) };
   return resolveApproval(connection, { approvalId, status: "approved", data }, options);
-}
-
-/** A JSON value as a text that is the same for equal values: with sorted names. */
-function textOf(value: unknown): string {
-  return JSON.stringify(value ?? null, (_name, item: unknown) =>
-    item !== null && typeof item === "object" && !Array.isArray(item)
-      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : item,
-  );
 }

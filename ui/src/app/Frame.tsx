@@ -13,6 +13,7 @@ import {
 } from "lucide-react";
 import { type ReactNode, Suspense, useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
+import { useApprovalChanges } from "../api/approvalChanges";
 import { useConnection, useFeed, usePollInterval } from "../api/feed";
 import { pendingApprovalsQuery, useRereadAfterGaps } from "../api/queries";
 import { Button } from "../shared/Button";
@@ -57,6 +58,7 @@ export function Frame({ children }: { children: ReactNode }) {
   );
   const theme = useTheme();
   const pending = usePendingApprovals();
+  useApprovalChanges();
   const close = () => setDialog(null);
 
   useRereadAfterGaps();

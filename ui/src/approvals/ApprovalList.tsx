@@ -4,7 +4,7 @@ import { Time } from "../shared/Figures";
 import { NextPage, type PagedList } from "../shared/NextPage";
 import { EmptyState } from "../shared/PageStates";
 import { type Approval, argumentsOf, callerWithTeam, toolOf } from "./approval";
-import type { Inbox } from "./inbox";
+import { closedAt, type Inbox } from "./inbox";
 import { OnlyHere } from "./OnlyHere";
 import { isSoon, leftText } from "./question/deadline";
 import { argumentLine, outcomeOf, reasonOf } from "./question/wording";
@@ -45,7 +45,7 @@ export function ApprovalList({ inbox, count, pending, now, currentId }: Approval
         {inbox.decided.map((approval) => (
           <Item key={approval.id} approval={approval} isCurrent={approval.id === currentId}>
             <span className="item-end">
-              <Time at={approval.resolved_at} />
+              <Time at={closedAt(approval, now)} />
             </span>
           </Item>
         ))}

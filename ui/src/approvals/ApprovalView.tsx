@@ -62,16 +62,15 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
 
 /** A key that is pressed right after `j` must not decide about the question that is still drawn. */
 function isSelected(approval: Approval): boolean {
-  const path = currentPath();
-  return path === "/approvals" || path === placeOf(approval);
+  return currentPath() === placeOf(approval.id);
 }
 
-const placeOf = (approval: Approval) => `/approvals/${encodeURIComponent(approval.id)}`;
+export const placeOf = (id: string) => `/approvals/${encodeURIComponent(id)}`;
 
 function NextButton({ next }: { next: Approval }) {
   const [, navigate] = useLocation();
   return (
-    <Button shortcut="U" onClick={() => navigate(placeOf(next))}>
+    <Button shortcut="U" onClick={() => navigate(placeOf(next.id))}>
       Next question
     </Button>
   );
@@ -80,8 +79,11 @@ function NextButton({ next }: { next: Approval }) {
 /** The form is gone once its decision is made: the focus goes on to what became of it. */
 function useDecisionFocus(isOpen: boolean, hasDecided: boolean) {
   const decision = useRef<HTMLDivElement>(null);
+  const wasOpen = useRef(isOpen);
   useEffect(() => {
-    if (!isOpen && hasDecided && document.activeElement === document.body) decision.current?.focus();
+    const isNew = wasOpen.current && !isOpen;
+    if (isNew && hasDecided && document.activeElement === document.body) decision.current?.focus();
+    wasOpen.current = isOpen;
   }, [isOpen, hasDecided]);
   return decision;
 }

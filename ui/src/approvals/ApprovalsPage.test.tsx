@@ -1,5 +1,6 @@
 import { cleanup, fireEvent, screen, waitFor } from "@testing-library/preact";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { useHashLocation } from "../app/hashLocation";
 import ApprovalsPage from "./ApprovalsPage";
 import type { Approval } from "./approval";
 import { CHECK_IN, DEPLOY, NEWSLETTER, QUESTIONS, REFUND } from "./fixtures";
@@ -22,6 +23,11 @@ function show(approval: Approval, answers: Answers = {}) {
   });
   renderPage(<ApprovalsPage approvalId={approval.id} />, `#/approvals/${approval.id}`);
   return requests;
+}
+
+function Routed() {
+  const id = useHashLocation()[0].split("/")[2];
+  return <ApprovalsPage approvalId={id ?? null} />;
 }
 
 const sentDecision = (requests: { path: string; body: unknown }[]) =>
@@ -50,6 +56,39 @@ describe("the approvals page", () => {
     await screen.findByText("Approve");
     await press("a");
     await waitFor(() => expect(sentDecision(requests)).toEqual({ status: "approved" }));
+  });
+
+  it("keeps the question that is open when the list changes", async () => {
+    let waiting: Approval[] = [{ ...REFUND, expires_at: SOON }];
+    const decided = { ...REFUND, status: "approved", resolved_by: "Ida", resolved_at: Date.now() / 1000 };
+    const requests = fakeServer({
+      "GET /approvals": ({ query }: SentRequest) => ({
+        body: pageOf(...(query.get("status") === "pending" ? waiting : [])),
+      }),
+      "GET /approvals/ap-refund": decided,
+      "POST /approvals/ap-refund/resolve": () => {
+        waiting = [{ ...DEPLOY, pause_type: "confirmation" }];
+        return { body: decided };
+      },
+    });
+    renderPage(<Routed />, "#/approvals");
+    await screen.findByText("Approve");
+    await press("a");
+    await screen.findByRole("link", { name: /deploy/ });
+    expect(screen.getAllByText(/Approved by Ida/).length).toBeGreaterThan(0);
+    await press("a");
+    expect(screen.queryByText("Approve")).toBeNull();
+    expect(requests.filter(({ method }) => method === "POST")).toHaveLength(1);
+    expect(window.location.hash).toBe("#/approvals/ap-refund");
+  });
+
+  it("takes a key that is held for one press", async () => {
+    const requests = show(REFUND);
+    await screen.findByText("Approve");
+    await press("a", { repeat: true });
+    await press("r");
+    expect(await screen.findByLabelText(/^Note/)).toBeTruthy();
+    expect(sentDecision(requests)).toBeUndefined();
   });
 
   it("has no key for a question that is still drawn after the place has changed", async () => {
@@ -195,6 +234,45 @@ describe("the approvals page", () => {
     fireEvent.click(screen.getByText("Reject"));
     expect((await screen.findAllByText(/Approved by Ida/)).length).toBeGreaterThan(0);
     expect(await screen.findByText("Your rejection was not used.")).toBeTruthy();
+  });
+
+  it("says that other values were used, and with which ones the reader approved", async () => {
+    const decided = {
+      ...REFUND,
+      status: "approved",
+      resolved_by: "Ida",
+      resolution_data: { values: { amount_eur: 5 } },
+    };
+    let shown = { ...REFUND, expires_at: SOON } as Approval;
+    show(REFUND, {
+      "GET /approvals": () => ({ body: pageOf(shown) }),
+      "POST /approvals/ap-refund/resolve": () => {
+        shown = { ...decided, resolved_at: Date.now() / 1000 } as Approval;
+        return { status: 409, body: { detail: "Approval is already 'approved' by Ida and cannot be resolved" } };
+      },
+    });
+    await screen.findByText("Approve");
+    await press("e");
+    fireEvent.change(await screen.findByLabelText("amount_eur"), { target: { value: "50" } });
+    fireEvent.click(screen.getByText("Approve with these values"));
+    expect(await screen.findByText("Your approval was not used: it was decided with other values.")).toBeTruthy();
+    expect(screen.getByText("amount_eur: 50")).toBeTruthy();
+    expect(screen.getByText("5")).toBeTruthy();
+  });
+
+  it("keeps why a decision failed for a reader who went on to the next question", async () => {
+    const second = { ...DEPLOY, expires_at: SOON + 60 };
+    fakeServer({
+      "GET /approvals": () => ({ body: pageOf({ ...REFUND, expires_at: SOON }, second) }),
+      "POST /approvals/ap-refund/resolve": () => ({ status: 500, body: { detail: "The disk is full." } }),
+    });
+    renderPage(<Routed />, "#/approvals");
+    await screen.findByText("Approve");
+    await press("a");
+    await press("j");
+    await screen.findByText("Send result");
+    await press("k");
+    expect(await screen.findByText("The disk is full.")).toBeTruthy();
   });
 
   it("shows what the server says about wrong values, and keeps what was typed", async () => {

@@ -1,7 +1,7 @@
 import "../shared/parts.css";
 import "./approvals.css";
 import { ArrowLeft, Inbox as InboxIcon } from "lucide-react";
-import { useCallback } from "react";
+import { useCallback, useLayoutEffect } from "react";
 import { Link, useLocation } from "wouter";
 import { useConnection } from "../api/feed";
 import { serverNow } from "../api/serverClock";
@@ -12,7 +12,7 @@ import { Banner, EmptyState, Unread, UnreadPage } from "../shared/PageStates";
 import { useIsPhone } from "../shared/useIsPhone";
 import { useNow } from "../shared/useNow";
 import { ApprovalList } from "./ApprovalList";
-import { ApprovalView } from "./ApprovalView";
+import { ApprovalView, placeOf } from "./ApprovalView";
 import type { Approval } from "./approval";
 import { type Inbox, neighbour, nextPending, toInbox } from "./inbox";
 import { useApproval, useInboxPages } from "./queries";
@@ -58,16 +58,18 @@ interface InboxPanesProps {
 
 function InboxPanes({ inbox, count, pending, now, approvalId, isPhone }: InboxPanesProps) {
   const listed = [...inbox.pending, ...inbox.decided];
-  // Beside the list the first question is open; on a phone the list comes first.
+  // Beside the list the first question is open; on a phone the list comes first. The place names the question, so that
+  // it stays open when the list changes: a key or a click must not decide about the next one.
+  const firstId = isPhone ? undefined : inbox.pending[0]?.id;
   const shownId = approvalId ?? (isPhone ? undefined : listed[0]?.id);
   const known = listed.find((approval) => approval.id === shownId);
   const single = useApproval(shownId !== undefined && known === undefined ? shownId : undefined);
   const shown = known ?? single.data;
   const [, navigate] = useLocation();
-  const open = useCallback(
-    (approval: Approval | undefined) => approval && navigate(`/approvals/${encodeURIComponent(approval.id)}`),
-    [navigate],
-  );
+  const open = useCallback((approval: Approval | undefined) => approval && navigate(placeOf(approval.id)), [navigate]);
+  useLayoutEffect(() => {
+    if (approvalId === null && firstId !== undefined) navigate(placeOf(firstId), { replace: true });
+  }, [approvalId, firstId, navigate]);
   const next = nextPending(inbox.pending, shownId);
   useKeys("Approvals", [
     { keys: "j", label: "Next in the list", run: () => open(neighbour(inbox, shownId, 1)) },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { APPROVED, CHECK_IN, DEPLOY, NEWSLETTER, REFUND } from "./fixtures";
-import { neighbour, nextPending, toInbox } from "./inbox";
+import { closedAt, neighbour, nextPending, toInbox } from "./inbox";
 
 const NOW = 1_000_100;
 
@@ -33,6 +33,18 @@ describe("the inbox", () => {
   it("keeps decisions for a day", () => {
     expect(toInbox([], [APPROVED], NOW).decided).toEqual([APPROVED]);
     expect(toInbox([], [APPROVED], NOW + 24 * 3600).decided).toEqual([]);
+  });
+
+  it("keeps questions that expired for a day after their expiry", () => {
+    const expired = { ...REFUND, status: "expired" as const, expires_at: NOW - 10, created_at: NOW - 8 * 24 * 3600 };
+    expect(toInbox([], [APPROVED, expired], NOW).decided).toEqual([expired, APPROVED]);
+    expect(toInbox([], [expired], NOW + 24 * 3600).decided).toEqual([]);
+  });
+
+  it("does not know when a question expired with another one of its run", () => {
+    const expired = { ...REFUND, status: "expired" as const, expires_at: NOW + 3600 };
+    expect(closedAt(expired, NOW)).toBeNull();
+    expect(toInbox([], [expired], NOW).decided).toEqual([expired]);
   });
 
   it("goes on to the next undecided question and wraps around at the end", () => {

@@ -26,6 +26,7 @@ export function toInbox(
     if (known === undefined || isPending(known)) byId.set(approval.id, approval);
   }
   const approvals = [...byId.values()];
+  const decidedAt = (approval: Approval) => closedAt(approval, now) ?? approval.created_at ?? 0;
   const pendingIds = new Set(pendingPages.map((approval) => approval.id));
   return {
     pending: approvals
@@ -59,6 +60,9 @@ export function neighbour(inbox: Inbox, id: string | undefined, step: 1 | -1): A
   return shown[Math.min(Math.max(index + step, 0), shown.length - 1)];
 }
 
-function decidedAt(approval: Approval): number {
-  return approval.resolved_at ?? approval.created_at ?? 0;
+/** When it was decided, or expired; null: not known, as of one that was cancelled. */
+export function closedAt({ status, resolved_at, expires_at }: Approval, now: number): number | null {
+  // Questions of one run expire together, when the first of them does.
+  const hasExpired = status === "expired" && expires_at !== null && expires_at <= now;
+  return resolved_at ?? (hasExpired ? expires_at : null);
 }

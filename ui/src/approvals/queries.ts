@@ -1,8 +1,16 @@
 /** Reading approvals, and deciding. */
-import { type InfiniteData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import {
+  type InfiniteData,
+  useInfiniteQuery,
+  useMutation,
+  useMutationState,
+  useQuery,
+  useQueryClient,
+} from "@tanstack/react-query";
 import { type ApprovalFilters, dataOf, type Schemas } from "musterd-client";
+import { rereadApprovals } from "../api/approvalChanges";
 import { ApiError, api } from "../api/client";
-import { useFeed, usePollInterval } from "../api/feed";
+import { usePollInterval } from "../api/feed";
 import type { Approval, ApprovalPage } from "./approval";
 import { type Decision, resolveBody } from "./question/decision";
 
@@ -16,7 +24,6 @@ const PENDING = ["approvals", "pending"] as const;
 
 /** The approvals that wait, by pages, those that expire first on the first; and the newest ones whatever their status. */
 export function useInboxPages() {
-  useApprovalChanges();
   const pending = useInfiniteQuery({
     queryKey: PENDING,
     queryFn: ({ pageParam: page, signal }) =>
@@ -31,7 +38,6 @@ export function useInboxPages() {
 
 /** The approvals of one run and its members. */
 export function useRunApprovals(runId: string) {
-  useApprovalChanges();
   return useApprovals({ run_id: runId, limit: RUN_LIMIT });
 }
 
@@ -49,7 +55,6 @@ function useApprovals(query: ApprovalFilters) {
 
 /** One approval by its id: for a link to one that the lists do not have. */
 export function useApproval(id: string | undefined) {
-  useApprovalChanges();
   return useQuery({
     queryKey: ["approvals", "one", id],
     queryFn: async ({ signal }) => {
@@ -61,10 +66,21 @@ export function useApproval(id: string | undefined) {
   });
 }
 
+/** The decision that was sent last about an approval, also before it was shown anew. */
+export interface SentDecision {
+  send: (decision: Decision) => void;
+  sent: Decision | null;
+  isSending: boolean;
+  /** Why it failed. */
+  error: Error | null;
+}
+
 /** Sends a decision. On a 409 the approval is read again, so that the page shows who decided. */
-export function useResolve(approval: Approval) {
+export function useResolve(approval: Approval): SentDecision {
   const client = useQueryClient();
-  return useMutation({
+  const mutationKey = ["resolve", approval.id];
+  const { mutate } = useMutation({
+    mutationKey,
     mutationFn: async (decision: Decision) => {
       const init = {
         params: { path: { approval_id: approval.id } },
@@ -82,18 +98,20 @@ export function useResolve(approval: Approval) {
     },
     onSettled: (_decided, error) => {
       if (error instanceof ApiError && error.isNetwork) return;
-      void client.invalidateQueries({ queryKey: ["approvals"] });
+      rereadApprovals(client, new Set([approval.run_id]));
     },
   });
+  const last = useMutationState({ filters: { mutationKey } }).at(-1);
+  return {
+    send: mutate,
+    sent: (last?.variables as Decision | undefined) ?? null,
+    isSending: last?.status === "pending",
+    error: last?.error ?? null,
+  };
 }
 
 export function isConflict(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409;
-}
-
-function useApprovalChanges(): void {
-  const client = useQueryClient();
-  useFeed({ onApproval: () => void client.invalidateQueries({ queryKey: ["approvals"] }) });
 }
 
 function withApproval(page: ApprovalPage, approval: Approval): ApprovalPage {

@@ -68,7 +68,7 @@ function Keys() {
 }
 
 /** Presses a key once the effects of the last render have run, which register keys: Preact runs them after a frame. */
-export async function press(key: string): Promise<void> {
+export async function press(key: string, init: KeyboardEventInit = {}): Promise<void> {
   await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-  fireEvent.keyDown(window, { key });
+  fireEvent.keyDown(window, { key, ...init });
 }

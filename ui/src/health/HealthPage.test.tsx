@@ -36,6 +36,24 @@ describe("the health page", () => {
     expect(screen.getByText("removed after 30 days")).toBeTruthy();
   });
 
+  it("counts the runs and sessions of teams, agents and workflows", async () => {
+    const day = {
+      date: `${new Date().toISOString().slice(0, 10)}T00:00:00Z`,
+      team_runs_count: 1,
+      agent_runs_count: 20,
+      workflow_runs_count: 300,
+      team_sessions_count: 1,
+      agent_sessions_count: 10,
+      workflow_sessions_count: 100,
+      users_count: 2,
+      token_metrics: { total_tokens: 5 },
+    };
+    fakeServer({ "GET /-/status": STATUS, "GET /metrics": { metrics: [day] } });
+    renderPage(<HealthPage />);
+    const today = await screen.findByRole("region", { name: /^Today/ });
+    expect(today.textContent).toContain("Runs321Sessions111");
+  });
+
   it("says that the server does not answer, and keeps the last answer", async () => {
     let isAway = false;
     const away = { status: 503, body: { detail: "The server is stopping." } };

@@ -112,9 +112,8 @@ export function RunHeader({ run, actions, onRerun }: RunHeaderProps) {
 }
 
 function ActionProblem({ actions }: { actions: ReturnType<typeof useRunActions> }) {
-  const failed = [actions.cancel, actions.rerun, actions.resume, actions.forkFrom, actions.fork, actions.export].find(
-    (one) => one.isError,
-  );
+  const { cancel, message, rerun, resume, forkFrom, fork, export: save } = actions;
+  const failed = [cancel, message, rerun, resume, forkFrom, fork, save].find((one) => one.isError);
   return failed?.error ? (
     <p role="alert" className="mb-3 text-fail">
       {failed.error.message}

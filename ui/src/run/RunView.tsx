@@ -2,7 +2,7 @@ import { Pause, Play } from "lucide-react";
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { serverNow } from "../api/serverClock";
 import { useParams } from "../app/hashLocation";
-import { type Approval, isPending, QuestionCards, useRunApprovals } from "../approvals/question";
+import { type Approval, QuestionCards, useRunApprovals, useSeenQuestions } from "../approvals/question";
 import { Button } from "../shared/Button";
 import { copyText } from "../shared/CodeBlock";
 import { ErrorState } from "../shared/PageStates";
@@ -56,8 +56,8 @@ export function RunView({ run: current }: { run: RunDetail }) {
   const run = useFrozen(current, isPaused);
   const stepQuery = useSteps(run.run_id, isLive);
   const steps = useFrozen(stepQuery.data ?? NO_STEPS, isPaused);
-  const approvalPage = useRunApprovals(run.run_id).data;
-  const approvals = approvalPage?.data ?? NO_APPROVALS;
+  const approvalQuery = useRunApprovals(run.run_id);
+  const approvals = approvalQuery.data?.data ?? NO_APPROVALS;
   const waiting = useMemo(() => waitingCalls(approvals), [approvals]);
   const spans = useSpans(run, steps, waiting, feed);
   const stepVersion = useSyncExternalStore(feed.subscribe, feed.getStepVersion);
@@ -115,7 +115,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
     setEventFocus(focus);
     setParams({ view: "events", step: null });
   };
-  const questions = approvals.filter((approval) => isPending(approval) || isRecent(approval));
+  const questions = useSeenQuestions(approvals);
 
   return (
     <StoppedClock value={stoppedAt}>
@@ -199,6 +199,9 @@ export function RunView({ run: current }: { run: RunDetail }) {
             </section>
             <div className="run-cards">
               {view === "timeline" ? <AnswerCard run={run} /> : null}
+              {approvalQuery.isLoadingError && run.waiting > 0 ? (
+                <ErrorState error={approvalQuery.error} onRetry={() => void approvalQuery.refetch()} />
+              ) : null}
               {questions.length > 0 ? <QuestionCards approvals={questions} /> : null}
               {isLive ? <WritingCards feed={feed} /> : null}
             </div>
@@ -223,12 +226,6 @@ export function RunView({ run: current }: { run: RunDetail }) {
 
 const NO_STEPS: never[] = [];
 const NO_APPROVALS: Approval[] = [];
-/** A question that was decided a moment ago stays, so that the reader sees by whom. */
-const RECENT_SECONDS = 30;
-
-function isRecent(approval: Approval): boolean {
-  return approval.resolved_at !== null && serverNow() - approval.resolved_at < RECENT_SECONDS;
-}
 
 function onlyOf(text: string | null): Only {
   return text === "failed" || text === "waiting" ? text : null;

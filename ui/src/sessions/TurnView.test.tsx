@@ -1,11 +1,12 @@
-import { cleanup, screen } from "@testing-library/preact";
+import { act, cleanup, fireEvent, screen } from "@testing-library/preact";
+import { useState } from "react";
 import { afterEach, expect, it, vi } from "vitest";
 import { REFUND } from "../approvals/fixtures";
 import { fakeServer, renderPage } from "../approvals/testing";
 import { LiveTexts } from "./liveText";
 import type { SessionRun } from "./session";
 import { TurnView } from "./TurnView";
-import { toTurns } from "./turns";
+import { type Turn, toTurns } from "./turns";
 
 afterEach(() => {
   cleanup();
@@ -43,4 +44,50 @@ it("names the members that failed", async () => {
   show({}, [{ ...RUN, run_id: "m1", parent_run_id: "run-1", status: "ERROR" }]);
   expect(screen.getByText("1 member failed")).toBeTruthy();
   expect(await screen.findByText("Carrier failed")).toBeTruthy();
+});
+
+/** Shows a turn that waits for a person; what is returned changes it. */
+function showWaiting(): (changes: Partial<Turn>) => void {
+  let change: (changes: Partial<Turn>) => void = () => {};
+  function Changing() {
+    const [turn, setTurn] = useState<Turn | undefined>(() =>
+      toTurns([{ ...RUN, status: "PAUSED" }], [])
+        .map((one) => ({ ...one, waiting: 1 }))
+        .at(0),
+    );
+    change = (changes) => setTurn((before) => before && { ...before, ...changes });
+    return turn ? <TurnView turn={turn} texts={new LiveTexts()} /> : null;
+  }
+  renderPage(<Changing />);
+  return (changes) => act(() => change(changes));
+}
+
+it("keeps a question that was open, and says that a decision was not used", async () => {
+  let shown: unknown = REFUND;
+  fakeServer({
+    "GET /approvals": () => ({ body: { data: [shown], meta: {} } }),
+    "POST /approvals/ap-refund/resolve": () => {
+      shown = { ...REFUND, status: "approved", resolved_by: "Ida", resolved_at: 1_000_100 };
+      return { status: 409, body: { detail: "It is decided." } };
+    },
+  });
+  const change = showWaiting();
+  fireEvent.click(await screen.findByText("Reject…"));
+  fireEvent.click(screen.getByText("Reject"));
+  expect(await screen.findByText("Your rejection was not used.")).toBeTruthy();
+  change({ status: "COMPLETED", waiting: 0 });
+  expect(screen.getByText("Approved by Ida")).toBeTruthy();
+});
+
+it("says why a question cannot be read, and reads it on request", async () => {
+  let isAway = true;
+  fakeServer({
+    "GET /approvals": () =>
+      isAway ? { status: 503, body: { detail: "The database is away." } } : { body: { data: [REFUND], meta: {} } },
+  });
+  showWaiting();
+  expect(await screen.findByText(/The database is away/)).toBeTruthy();
+  isAway = false;
+  fireEvent.click(screen.getByText("Try again"));
+  expect(await screen.findByText("Approve")).toBeTruthy();
 });

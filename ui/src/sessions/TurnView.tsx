@@ -1,14 +1,15 @@
 import { useQuery } from "@tanstack/react-query";
 import { Check, Layers, X } from "lucide-react";
+import { useRef } from "react";
 import { Link } from "wouter";
 import { readSummary } from "../api/runs";
 import { bySoonestExpiry } from "../approvals/inbox";
-import { decidedBy, isPending, QuestionCard, useRunApprovals } from "../approvals/question";
+import { decidedBy, QuestionCard, useRunApprovals, useSeenQuestions } from "../approvals/question";
 import { CodeBlock } from "../shared/CodeBlock";
 import { Cost, Duration, Time } from "../shared/Figures";
 import { plural } from "../shared/format";
 import { Markdown } from "../shared/Markdown";
-import { Banner } from "../shared/PageStates";
+import { Banner, ErrorState } from "../shared/PageStates";
 import { Sources } from "../shared/Sources";
 import { Status } from "../shared/Status";
 import { type LiveTexts, useLiveText } from "./liveText";
@@ -18,6 +19,8 @@ import { isUnfinished, isWriting, type Turn } from "./turns";
 export function TurnView({ turn, texts }: { turn: Turn; texts: LiveTexts }) {
   const text = useLiveText(texts, turn.runId);
   const live = isWriting(turn) ? text : "";
+  const asks = useRef(false);
+  asks.current ||= isUnfinished(turn) && turn.waiting > 0;
   return (
     <article className="turn" aria-label={`Run ${turn.runId}`}>
       <div className="turn-input">{turn.input}</div>
@@ -42,7 +45,7 @@ export function TurnView({ turn, texts }: { turn: Turn; texts: LiveTexts }) {
       <RunLine turn={turn} />
       <Answer turn={turn} live={live} />
       {isUnfinished(turn) ? null : <Sources searches={turn.searches} />}
-      {isUnfinished(turn) && turn.waiting > 0 ? <Questions turn={turn} /> : null}
+      {asks.current ? <Questions turn={turn} /> : null}
     </article>
   );
 }
@@ -50,8 +53,9 @@ export function TurnView({ turn, texts }: { turn: Turn; texts: LiveTexts }) {
 /** What the run waits for, answered here as on the run's page. */
 function Questions({ turn }: { turn: Turn }) {
   const approvals = useRunApprovals(turn.runId);
-  const pending = (approvals.data?.data ?? []).filter(isPending).sort(bySoonestExpiry);
-  return pending.map((approval) => (
+  const questions = useSeenQuestions(approvals.data?.data ?? []).sort(bySoonestExpiry);
+  if (approvals.isLoadingError) return <ErrorState error={approvals.error} onRetry={() => void approvals.refetch()} />;
+  return questions.map((approval) => (
     <div key={approval.id} className="mt-2.5">
       <QuestionCard approval={approval} />
     </div>

@@ -3,11 +3,10 @@ import { Time } from "../../shared/Figures";
 import { Banner } from "../../shared/PageStates";
 import type { Tone } from "../../shared/status";
 import { type Approval, type ApprovalStatus, argumentsOf, isPending } from "../approval";
-import { isConflict } from "../queries";
 import { Arguments } from "./Arguments";
-import { decisionNoun } from "./decision";
+import { agrees, type Decision, resolveBody, unusedText } from "./decision";
 import type { Question } from "./useQuestion";
-import { outcomeOf } from "./wording";
+import { argumentText, outcomeOf } from "./wording";
 
 const TONES: Record<ApprovalStatus, Tone> = {
   pending: "wait",
@@ -19,10 +18,11 @@ const TONES: Record<ApprovalStatus, Tone> = {
 
 const ICONS = { pending: Info, approved: Check, rejected: X, expired: Clock, cancelled: Info };
 
-/** What was decided, by whom and when; and whether that was somebody else's decision. */
+/** What was decided, by whom and when; and what was not used of what was sent or typed here. */
 export function Decided({ question }: { question: Question }) {
-  const { approval, sent, resolve } = question;
-  const wasSlower = isConflict(resolve.error) && sent !== null && !agrees(approval, sent.kind);
+  const { approval, sent, error } = question;
+  const slower = error !== null && sent !== null && !agrees(approval, sent) ? sent : null;
+  const unused = slower ?? (sent === null ? typedIn(question) : null);
   const data = approval.resolution_data;
   return (
     <div className="question-stack">
@@ -30,12 +30,30 @@ export function Decided({ question }: { question: Question }) {
         <Banner tone={TONES[approval.status]} icon={ICONS[approval.status]} end={<DecidedAt approval={approval} />}>
           {outcomeOf(approval)}
         </Banner>
-        {wasSlower ? <p className="mt-2 text-ink-2">Your {decisionNoun(sent)} was not used.</p> : null}
+        {slower ? <p className="mt-2 text-ink-2">{unusedText(approval, slower)}</p> : null}
       </div>
-      {data?.note ? <Quote label="Note" text={data.note} /> : null}
-      {data?.result ? <Quote label="Result" text={data.result} /> : null}
+      <Quote label="Note" text={data?.note} />
+      <Quote label="Result" text={data?.result} />
+      {unused ? <Unused decision={unused} /> : null}
       <Arguments args={{ ...argumentsOf(approval), ...data?.values }} />
     </div>
+  );
+}
+
+/** A text that was typed, and not sent. */
+function typedIn({ note, result }: Question): Decision {
+  return note ? { kind: "reject", note } : { kind: "result", result };
+}
+
+function Unused({ decision }: { decision: Decision }) {
+  const { note, result, values = {} } = resolveBody(decision).resolution_data ?? {};
+  const texts = Object.entries(values).map(([name, value]) => `${name}: ${argumentText(value)}`);
+  return (
+    <>
+      <Quote label="Your note" text={note} />
+      <Quote label="Your result" text={result} />
+      <Quote label="Your values" text={texts.join(", ")} />
+    </>
   );
 }
 
@@ -48,14 +66,10 @@ function DecidedAt({ approval }: { approval: Approval }) {
   );
 }
 
-function Quote({ label, text }: { label: string; text: string }) {
-  return (
+function Quote({ label, text }: { label: string; text: string | undefined }) {
+  return text ? (
     <div className="said">
       <b>{label}</b> {text}
     </div>
-  );
-}
-
-function agrees(approval: Approval, kind: string): boolean {
-  return approval.status === (kind === "reject" ? "rejected" : "approved");
+  ) : null;
 }

@@ -1,9 +1,11 @@
-import { cleanup, fireEvent, screen, waitFor } from "@testing-library/preact";
-import { afterEach, expect, it, vi } from "vitest";
-import type { Approval } from "../approval";
-import { DEPLOY, FORM, NEWSLETTER, REFUND, ROUTE } from "../fixtures";
-import { fakeServer, press, renderPage, type SentRequest } from "../testing";
+import { act, cleanup, fireEvent, renderHook, screen, waitFor } from "@testing-library/preact";
+import { useState } from "react";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { Approval, ResolutionData } from "../approval";
+import { CHECK_IN, DEPLOY, FORM, NEWSLETTER, REFUND, ROUTE } from "../fixtures";
+import { type FakeAnswer, fakeServer, press, renderPage, type SentRequest } from "../testing";
 import { QuestionCards } from "./QuestionCard";
+import { useSeenQuestions } from "./useSeenQuestions";
 
 afterEach(() => {
   cleanup();
@@ -99,4 +101,94 @@ it("has no key for a call whose outcome is unknown", async () => {
   await press("r");
   expect(screen.getByText("Make the call again")).toBeTruthy();
   expect(decided()).toEqual([]);
+});
+
+it("sends with Ctrl Enter from a field or from the button that sends, and from no other button", async () => {
+  const decided = show(REFUND, NEWSLETTER);
+  const pressIn = (words: string) => fireEvent.keyDown(screen.getByText(words), { key: "Enter", ctrlKey: true });
+  pressIn("Reject…");
+  pressIn("It happened…");
+  pressIn("Make the call again");
+  pressIn("Approve");
+  await waitFor(() => expect(decided().length).toBeGreaterThan(0));
+  expect(decided()).toEqual(["/approvals/ap-refund/resolve"]);
+});
+
+it("lets Ctrl Enter on another button press that button", () => {
+  const decided = show(REFUND);
+  expect(fireEvent.keyDown(screen.getByText("Reject…"), { key: "Enter", ctrlKey: true })).toBe(true);
+  expect(decided()).toEqual([]);
+});
+
+describe("a question that somebody else decides", () => {
+  /** Shows a question; what is returned shows what became of it. */
+  function follow(approval: Approval, answer: () => FakeAnswer) {
+    let change: (approval: Approval) => void = () => {};
+    function Card() {
+      const [current, setCurrent] = useState(approval);
+      change = setCurrent;
+      return <QuestionCards approvals={[current]} />;
+    }
+    fakeServer({ [`POST /approvals/${approval.id}/resolve`]: answer });
+    renderPage(<Card />);
+    return (status: Approval["status"], resolution_data: ResolutionData | null = null) =>
+      act(() => change({ ...approval, status, resolved_by: "Ida", resolution_data }));
+  }
+
+  const conflict = () => ({ status: 409, body: { detail: "It is decided." } });
+  const enabled = () => waitFor(() => expect(screen.queryByText("Sending")).toBeNull());
+
+  it("says that another result was not used", async () => {
+    const become = follow(NEWSLETTER, conflict);
+    fireEvent.click(screen.getByText("It happened…"));
+    fireEvent.change(await screen.findByLabelText(/^Result/), { target: { value: "sent to 4812" } });
+    fireEvent.click(screen.getByText("Send result"));
+    await enabled();
+    become("approved");
+    expect(await screen.findByText("Your result was not used.")).toBeTruthy();
+    expect(screen.getByText("Your result").parentElement?.textContent).toBe("Your result sent to 4812");
+  });
+
+  it("says nothing if it was decided in the same way", async () => {
+    const become = follow(CHECK_IN, conflict);
+    fireEvent.change(await screen.findByLabelText("bags"), { target: { value: "2" } });
+    fireEvent.change(screen.getByLabelText("seat"), { target: { value: "12A" } });
+    fireEvent.click(screen.getByText("Send"));
+    await enabled();
+    become("approved", { values: { bags: 2, seat: "12A" } });
+    expect(await screen.findByText("Answered by Ida")).toBeTruthy();
+    expect(screen.queryByText(/not used/)).toBeNull();
+  });
+
+  it("says that a decision that did not reach the server was not used", async () => {
+    const become = follow(REFUND, () => {
+      throw new TypeError("refused");
+    });
+    fireEvent.click(screen.getByText("Reject…"));
+    fireEvent.change(await screen.findByLabelText(/^Note/), { target: { value: "Too much." } });
+    fireEvent.click(screen.getByText("Reject"));
+    expect(await screen.findByText("The server cannot be reached.")).toBeTruthy();
+    become("rejected", { note: "Not today." });
+    expect(await screen.findByText("Your rejection was not used.")).toBeTruthy();
+    expect(screen.getByText("Your note").parentElement?.textContent).toBe("Your note Too much.");
+  });
+
+  it("shows the note that was typed when the question expired", async () => {
+    const become = follow(REFUND, conflict);
+    fireEvent.click(screen.getByText("Reject…"));
+    fireEvent.change(await screen.findByLabelText(/^Note/), { target: { value: "Too much." } });
+    become("expired");
+    expect(await screen.findByText("Expired without a decision")).toBeTruthy();
+    expect(screen.getByText("Your note").parentElement?.textContent).toBe("Your note Too much.");
+  });
+});
+
+it("keeps the questions that waited since the page was opened", () => {
+  const { result, rerender } = renderHook((approvals: Approval[]) => useSeenQuestions(approvals), {
+    initialProps: [REFUND, { ...DEPLOY, status: "approved" }] as Approval[],
+  });
+  expect(result.current).toEqual([REFUND]);
+  const expired: Approval = { ...REFUND, status: "expired" };
+  rerender([expired, NEWSLETTER]);
+  expect(result.current).toEqual([expired, NEWSLETTER]);
 });

@@ -22,19 +22,19 @@ export interface QuestionFormProps {
 
 /** What the call would do, and the decision about it. */
 export function QuestionForm({ question, isPage = false, hasKeys = isPage }: QuestionFormProps) {
-  const { approval, resolve } = question;
+  const { approval } = question;
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();
     question.submit();
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Escape" && question.mode !== "decide") question.setMode("decide");
-    else if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) question.submit();
+    else if (event.key === "Enter" && (event.metaKey || event.ctrlKey) && isSending(event.target)) question.submit();
     else return;
     event.preventDefault();
     event.stopPropagation();
   };
-  const error = resolve.error !== null && !isConflict(resolve.error) ? resolve.error : null;
+  const error = isConflict(question.error) ? null : question.error;
   return (
     <form ref={question.form} className="question-stack" noValidate onSubmit={onSubmit} onKeyDown={onKeyDown}>
       {approval.pause_type === "unknown_outcome" ? <Interrupted question={question} /> : null}
@@ -52,6 +52,11 @@ export function QuestionForm({ question, isPage = false, hasKeys = isPage }: Que
       <Deadline question={question} />
     </form>
   );
+}
+
+/** Whether the focus is on what is sent; the other buttons do their own. */
+function isSending(target: EventTarget): boolean {
+  return target instanceof Element && target.closest("input,select,textarea,[type=submit]") !== null;
 }
 
 function Interrupted({ question }: { question: Question }) {
@@ -155,8 +160,7 @@ function Actions(props: Required<QuestionFormProps>) {
 }
 
 function Choices({ question, isPage, hasKeys }: Required<QuestionFormProps>) {
-  const { approval, resolve } = question;
-  const isBusy = resolve.isPending;
+  const { approval, isSending: isBusy } = question;
   const isRetry = Boolean(stepOf(approval)?.error_message);
   const key = (letter: string): { shortcut?: string } => (hasKeys ? { shortcut: letter } : {});
   const reject = (words: string, shortcut = key("R")) => (
@@ -214,7 +218,7 @@ function ChangeButton({ question, isPage }: { question: Question; isPage: boolea
       kind="quiet"
       className={isPage ? "btn-change" : undefined}
       data-mode="change"
-      disabled={question.resolve.isPending}
+      disabled={question.isSending}
       onClick={() => question.setMode("change")}
       {...shortcut}
     >
@@ -228,10 +232,10 @@ function SendOrBack({ question }: { question: Question }) {
   const words = { reject: "Reject", change: "Approve with these values", result: "Send result", decide: "" };
   return (
     <>
-      <Send isBusy={question.resolve.isPending} icon={question.mode === "reject" ? "x" : "check"}>
+      <Send isBusy={question.isSending} icon={question.mode === "reject" ? "x" : "check"}>
         {words[question.mode]}
       </Send>
-      <Button disabled={question.resolve.isPending} onClick={() => question.setMode("decide")}>
+      <Button disabled={question.isSending} onClick={() => question.setMode("decide")}>
         Back
       </Button>
     </>

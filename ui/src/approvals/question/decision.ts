@@ -1,6 +1,7 @@
 /** Decisions as `POST /approvals/{id}/resolve` takes them. */
 
-import type { JsonObject, ResolutionData } from "../approval";
+import { jsonText } from "musterd-client";
+import type { Approval, JsonObject, ResolutionData } from "../approval";
 
 export type Decision =
   | { kind: "approve"; values?: JsonObject }
@@ -29,8 +30,20 @@ export function resolveBody(decision: Decision): ResolveBody {
   }
 }
 
-/** What the person wanted, for the sentence after somebody else was faster: "Your rejection was not used." */
-export function decisionNoun(decision: Decision): string {
+/** Whether an approval was decided as `decision` says; the server stores the data as they were sent. */
+export function agrees(approval: Approval, decision: Decision): boolean {
+  const { status, resolution_data: data } = resolveBody(decision);
+  return approval.status === status && jsonText(approval.resolution_data) === jsonText(data);
+}
+
+/** What is said of a decision if another one was faster: "Your rejection was not used." */
+export function unusedText(approval: Approval, decision: Decision): string {
+  const { status, resolution_data: data } = resolveBody(decision);
+  const hasOtherValues = approval.status === status && (data?.values ?? approval.resolution_data?.values) !== undefined;
+  return `Your ${decisionNoun(decision)} was not used${hasOtherValues ? ": it was decided with other values" : ""}.`;
+}
+
+function decisionNoun(decision: Decision): string {
   switch (decision.kind) {
     case "approve":
       return "approval";

@@ -1,7 +1,7 @@
 /** Questions for a person, for other pages. */
 
 export type { Approval } from "../approval";
-export { isPending } from "../approval";
 export { useRunApprovals } from "../queries";
 export { QuestionCard, QuestionCards } from "./QuestionCard";
+export { useSeenQuestions } from "./useSeenQuestions";
 export { decidedBy } from "./wording";

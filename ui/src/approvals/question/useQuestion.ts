@@ -1,14 +1,14 @@
 /** The state of one question on the page: what the person does with it, what was typed, and the decision. */
 import { type RefObject, useMemo, useRef, useState } from "react";
 import { type Approval, choicesOf, type JsonObject } from "../approval";
-import { useResolve } from "../queries";
+import { type SentDecision, useResolve } from "../queries";
 import type { Decision } from "./decision";
 import { argumentFields, type Draft, draftOf, type Field, inputFields, readDraft } from "./values";
 
 /** `reject`, `change` and `result` show a field of their own, and Back leads to `decide`. */
 export type Mode = "decide" | "reject" | "change" | "result";
 
-export interface Question {
+export interface Question extends Omit<SentDecision, "send"> {
   approval: Approval;
   mode: Mode;
   fields: Field[];
@@ -18,9 +18,6 @@ export interface Question {
   note: string;
   result: string;
   canChange: boolean;
-  resolve: ReturnType<typeof useResolve>;
-  /** The last decision that was sent. */
-  sent: Decision | null;
   setMode: (mode: Mode) => void;
   setValue: (name: string, text: string) => void;
   setChoice: (question: string, labels: string[]) => void;
@@ -47,16 +44,14 @@ export function useQuestion(approval: Approval): Question {
   const [problems, setProblems] = useState<Record<string, string>>({});
   const [note, setNote] = useState("");
   const [result, setResult] = useState("");
-  const [sent, setSent] = useState<Decision | null>(null);
-  const resolve = useResolve(approval);
+  const { send: resolve, ...last } = useResolve(approval);
   const form = useRef<HTMLFormElement>(null);
   const draft = useMemo(() => ({ ...draftOf(fields), ...edits }), [fields, edits]);
 
   const send = (decision: Decision) => {
-    if (resolve.isPending) return;
+    if (last.isSending) return;
     setProblems({});
-    setSent(decision);
-    resolve.mutate(decision);
+    resolve(decision);
   };
 
   const refuse = (wrong: Record<string, string>) => {
@@ -95,8 +90,7 @@ export function useQuestion(approval: Approval): Question {
     note,
     result,
     canChange: approval.pause_type === "confirmation" && fields.length > 0,
-    resolve,
-    sent,
+    ...last,
     setMode: (next) => {
       setProblems({});
       setMode(next);

@@ -3,8 +3,8 @@ import { isPending } from "../approval";
 import type { Question } from "./useQuestion";
 
 /** Whether a key may decide: the question is open, nothing is typed or sent, and it is known what the call would do. */
-function takesKeys({ approval, mode, resolve }: Question): boolean {
-  const isReady = isPending(approval) && mode === "decide" && !resolve.isPending;
+function takesKeys({ approval, mode, isSending }: Question): boolean {
+  const isReady = isPending(approval) && mode === "decide" && !isSending;
   return isReady && approval.pause_type !== "unknown_outcome";
 }
 
@@ -32,9 +32,9 @@ export function useQuestionKeys(
       const question = current();
       return question === null || !takesKeys(question) || !isPossible(question);
     },
-    run: () => {
+    run: (event) => {
       const question = current();
-      if (question !== null) run(question);
+      if (question !== null && !event.repeat) run(question); // a key that is held acts once
     },
   });
   useKeys("This question", isOpen ? [...KEYS, ...more].map(binding) : []);

@@ -10,11 +10,20 @@ import { runKey } from "../queries";
 
 type Receipt = Pick<RunReceipt, "run_id">;
 
-function reportNotCancelled(error: unknown): never {
-  if (!(error instanceof ApiError)) throw error;
-  const cure = error.isNetwork ? " The run goes on. Cancel it again once the page is connected." : "";
-  throw new ApiError(`The run was not cancelled. ${error.message}${cure}`, error.status, error.code, error.requestId);
+/** Says what was not done, then why; and a cure if the server cannot be reached. */
+function reportNot(done: string, cure = "") {
+  return (error: unknown): never => {
+    if (!(error instanceof ApiError)) throw error;
+    const { message, status, code, requestId, isNetwork } = error;
+    throw new ApiError(`${done} ${message}${isNetwork ? cure : ""}`, status, code, requestId);
+  };
 }
+
+const notCancelled = reportNot(
+  "The run was not cancelled.",
+  " The run goes on. Cancel it again once the page is connected.",
+);
+const notSent = reportNot("The message was not sent.");
 
 export function useRunActions(run: RunDetail) {
   const client = useQueryClient();
@@ -29,7 +38,7 @@ export function useRunActions(run: RunDetail) {
   const { kind, id } = componentOf(run);
 
   const cancel = useMutation({
-    mutationFn: () => dataOf(api.POST("/runs/{run_id}/cancel", { params: once() })).catch(reportNotCancelled),
+    mutationFn: () => dataOf(api.POST("/runs/{run_id}/cancel", { params: once() })).catch(notCancelled),
     onSettled: reread,
   });
   const { reset: forgetCancel } = cancel;
@@ -43,7 +52,7 @@ export function useRunActions(run: RunDetail) {
     message: useMutation({
       mutationFn: (message: { text: string; memberRunId: string | null }) => {
         const body = { message: message.text, member_run_id: message.memberRunId };
-        return dataOf(api.POST("/runs/{run_id}/messages", { params: once(), body }));
+        return dataOf(api.POST("/runs/{run_id}/messages", { params: once(), body })).catch(notSent);
       },
     }),
     rerun: useMutation({
