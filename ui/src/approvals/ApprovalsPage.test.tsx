@@ -237,7 +237,12 @@ describe("the approvals page", () => {
   });
 
   it("says that other values were used, and with which ones the reader approved", async () => {
-    const decided = { ...REFUND, status: "approved", resolved_by: "Ida", resolution_data: { values: { amount_eur: 5 } } };
+    const decided = {
+      ...REFUND,
+      status: "approved",
+      resolved_by: "Ida",
+      resolution_data: { values: { amount_eur: 5 } },
+    };
     let shown = { ...REFUND, expires_at: SOON } as Approval;
     show(REFUND, {
       "GET /approvals": () => ({ body: pageOf(shown) }),

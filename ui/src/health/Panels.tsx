@@ -208,9 +208,7 @@ export function UsagePanel({ usage }: { usage: DayUsage }) {
         <dt>Runs</dt>
         <dd>{formatCount(usage.team_runs_count + usage.agent_runs_count + usage.workflow_runs_count)}</dd>
         <dt>Sessions</dt>
-        <dd>
-          {formatCount(usage.team_sessions_count + usage.agent_sessions_count + usage.workflow_sessions_count)}
-        </dd>
+        <dd>{formatCount(usage.team_sessions_count + usage.agent_sessions_count + usage.workflow_sessions_count)}</dd>
         <dt>Users</dt>
         <dd>{formatCount(usage.users_count)}</dd>
         <dt>Tokens</dt>
