@@ -58,6 +58,12 @@ def check_in(flight: str, seat: str = "", bags: int = 0) -> str:
     return f"{flight}: seat {seat}, {bags} bags"
 
 
+@tool(requires_confirmation=True)
+def book(order_id: int, parcels: dict[str, int]) -> str:
+    """Book parcels of an order."""
+    return f"booked {parcels['first']} and {parcels['second']} of {order_id}"
+
+
 @tool(external_execution=True)
 def open_gate(gate: str) -> str:
     """Open a gate that only people can open."""
@@ -102,7 +108,7 @@ def look_up(query: str) -> list[object]:
 
 
 librarian = Agent(id="librarian", name="Librarian", model="scripted", knowledge_retriever=look_up)
-travel = Agent(id="travel", name="Travel", model="scripted", tools=[check_in, open_gate])
+travel = Agent(id="travel", name="Travel", model="scripted", tools=[check_in, book, open_gate])
 
 
 def collect(step_input: StepInput) -> StepOutput:

@@ -22,6 +22,7 @@ REFUND = (
     '<TOOL refund_payment {"order_id": "4417", "amount_eur": 14.9, "reason": "lost"}>]]'
 )
 CHECK_IN = '[[TOOL check_in {"flight": "SK 1421"}]]'
+BOOK = '[[TOOL book {"order_id": 1234567890123456789, "parcels": {"first": 9007199254740993, "second": 1}}]]'
 GATE = '[[TOOL open_gate {"gate": "B 12"}]]'
 
 
@@ -133,6 +134,23 @@ def test_changed_values_reach_the_tool(server: Process, visitor: Visitor) -> Non
     expect(outcome).to_contain_text("Completed")
     visitor.check()
     assert "refunded 103.9 of 4417: lost" in answer_of(server, "r1", TEAM)
+
+
+def test_whole_numbers_of_any_size_stay_as_they_are(server: Process, visitor: Visitor) -> None:
+    ask(server, BOOK, "r1", TRAVEL)
+    visitor.open("/approvals")
+    visitor.see("Book parcels of an order.")
+    arguments = visitor.page.locator("dl.arguments")
+    expect(arguments).to_contain_text("1234567890123456789")
+    expect(arguments).to_contain_text('"first": 9007199254740993')
+    visitor.press("e")
+    visitor.page.get_by_label("order_id").fill("1234567890123999999")
+    visitor.page.get_by_label("parcels").fill('{"first": 9007199254740993, "second": 2}')
+    visitor.page.get_by_role("button", name="Approve with these values").click()
+    visitor.see("Approved")
+    expect(arguments).to_contain_text("1234567890123999999")
+    visitor.check()
+    assert "booked 9007199254740993 and 2 of 1234567890123999999" in answer_of(server, "r1", TRAVEL)
 
 
 def test_values_and_results_are_sent(server: Process, visitor: Visitor) -> None:

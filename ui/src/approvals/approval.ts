@@ -5,7 +5,7 @@ export type ApprovalStatus = Schemas["ApprovalResponse"]["status"];
 
 export type PauseType = "confirmation" | "user_input" | "external_execution" | "unknown_outcome";
 
-export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+export type Json = string | number | bigint | boolean | null | Json[] | { [name: string]: Json };
 
 export type JsonObject = { [name: string]: Json };
 

@@ -17,7 +17,10 @@ function serve() {
   vi.stubGlobal("fetch", async (request: Request | string) => {
     const url = new URL(request instanceof Request ? request.url : request, window.location.href);
     if (url.pathname.endsWith("/runs/changes")) {
-      return new Response(new ReadableStream({ start: (controller) => void (feed = controller) }));
+      const start = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+        feed = controller;
+      };
+      return new Response(new ReadableStream({ start }));
     }
     requests.push(url.searchParams.get("run_id") ?? url.searchParams.get("status") ?? "all");
     return new Response(JSON.stringify({ data: [], meta: { page: 1, total_pages: 1 } }));

@@ -7,9 +7,10 @@ import {
   useQuery,
   useQueryClient,
 } from "@tanstack/react-query";
-import { type ApprovalFilters, dataOf, type Schemas } from "musterd-client";
+import type { ApprovalFilters, Schemas } from "musterd-client";
 import { rereadApprovals } from "../api/approvalChanges";
 import { ApiError, api } from "../api/client";
+import { exactDataOf } from "../api/exactJson";
 import { usePollInterval } from "../api/feed";
 import type { Approval, ApprovalPage } from "./approval";
 import { type Decision, resolveBody } from "./question/decision";
@@ -41,8 +42,8 @@ export function useRunApprovals(runId: string) {
   return useApprovals({ run_id: runId, limit: RUN_LIMIT });
 }
 
-async function listApprovals(query: ApprovalFilters, signal: AbortSignal): Promise<ApprovalPage> {
-  return (await dataOf(api.GET("/approvals", { params: { query }, signal }))) as ApprovalPage;
+function listApprovals(query: ApprovalFilters, signal: AbortSignal): Promise<ApprovalPage> {
+  return exactDataOf(api.GET("/approvals", { params: { query }, signal, parseAs: "text" }));
 }
 
 function useApprovals(query: ApprovalFilters) {
@@ -57,9 +58,9 @@ function useApprovals(query: ApprovalFilters) {
 export function useApproval(id: string | undefined) {
   return useQuery({
     queryKey: ["approvals", "one", id],
-    queryFn: async ({ signal }) => {
+    queryFn: ({ signal }) => {
       const params = { path: { approval_id: id ?? "" } };
-      return (await dataOf(api.GET("/approvals/{approval_id}", { params, signal }))) as Approval;
+      return exactDataOf<Approval>(api.GET("/approvals/{approval_id}", { params, signal, parseAs: "text" }));
     },
     enabled: id !== undefined,
     refetchInterval: usePollInterval(POLL_MS),
@@ -81,12 +82,10 @@ export function useResolve(approval: Approval): SentDecision {
   const mutationKey = ["resolve", approval.id];
   const { mutate } = useMutation({
     mutationKey,
-    mutationFn: async (decision: Decision) => {
-      const init = {
-        params: { path: { approval_id: approval.id } },
-        body: resolveBody(decision) as Schemas["ApprovalResolve"],
-      };
-      return (await dataOf(api.POST("/approvals/{approval_id}/resolve", init))) as Approval;
+    mutationFn: (decision: Decision) => {
+      const params = { path: { approval_id: approval.id } };
+      const body = resolveBody(decision) as Schemas["ApprovalResolve"];
+      return exactDataOf<Approval>(api.POST("/approvals/{approval_id}/resolve", { params, body, parseAs: "text" }));
     },
     onSuccess: (decided) => {
       client.setQueryData(["approvals", "one", approval.id], decided);

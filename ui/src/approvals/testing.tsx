@@ -1,7 +1,7 @@
 /** Renders a page against answers of a server that a test writes down. */
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { fireEvent, render } from "@testing-library/preact";
-import type { ReactNode } from "react";
+import { act, fireEvent, render } from "@testing-library/preact";
+import { type ReactNode, useState } from "react";
 import { vi } from "vitest";
 import { Router } from "wouter";
 import { useHashLocation, useHashSearch } from "../app/hashLocation";
@@ -60,6 +60,30 @@ export function renderPage(page: ReactNode, hash = "#/") {
       </Router>
     </QueryClientProvider>,
   );
+}
+
+type Change<Value> = (next: (before: Value) => Value) => void;
+
+/** Renders what `draw` makes of a value; what is returned changes the value. */
+export function renderChanging<Value>(first: Value, draw: (value: Value) => ReactNode): Change<Value> {
+  let set: Change<Value> | undefined;
+  const onSetter = (setter: Change<Value>) => {
+    set = setter;
+  };
+  renderPage(<Changing first={first} draw={draw} onSetter={onSetter} />);
+  return (next) => void act(() => set?.(next));
+}
+
+interface ChangingProps<Value> {
+  first: Value;
+  draw: (value: Value) => ReactNode;
+  onSetter: (setter: Change<Value>) => void;
+}
+
+function Changing<Value>({ first, draw, onSetter }: ChangingProps<Value>) {
+  const [value, setValue] = useState(first);
+  onSetter(setValue);
+  return draw(value);
 }
 
 function Keys() {

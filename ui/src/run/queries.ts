@@ -3,6 +3,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { dataOf } from "musterd-client";
 import { useEffect, useRef } from "react";
 import { api } from "../api/client";
+import { exactDataOf } from "../api/exactJson";
 import { useFeed, usePollInterval } from "../api/feed";
 import type { RunSummary } from "../api/types";
 import type { RunDetail, RunStep } from "./model/types";
@@ -75,7 +76,7 @@ async function readSteps(runId: string, signal: AbortSignal): Promise<RunStep[]>
   let after: string | null = null;
   for (;;) {
     const params = { path: { run_id: runId }, query: { limit: STEPS_PAGE, after_path: after } };
-    const page: RunStep[] = await dataOf(api.GET("/runs/{run_id}/steps", { params, signal }));
+    const page: RunStep[] = await exactDataOf(api.GET("/runs/{run_id}/steps", { params, signal, parseAs: "text" }));
     for (const step of page) steps.push(step);
     const last = page.at(-1)?.path ?? null;
     // A page that is not full is the last one; a server without pages sends everything at once.
@@ -127,7 +128,8 @@ export function useStep(runId: string, path: string | null, version: string) {
     queryKey: ["run-step", runId, path, version],
     queryFn: async ({ signal }) => {
       const params = { path: { run_id: runId }, query: { path } };
-      const [step] = await dataOf(api.GET("/runs/{run_id}/steps", { params, signal }));
+      const request = api.GET("/runs/{run_id}/steps", { params, signal, parseAs: "text" });
+      const [step] = await exactDataOf<RunStep[]>(request);
       if (step === undefined) throw new Error("The step is not stored.");
       return step;
     },

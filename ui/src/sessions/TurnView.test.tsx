@@ -1,8 +1,7 @@
-import { act, cleanup, fireEvent, screen } from "@testing-library/preact";
-import { useState } from "react";
+import { cleanup, fireEvent, screen } from "@testing-library/preact";
 import { afterEach, expect, it, vi } from "vitest";
 import { REFUND } from "../approvals/fixtures";
-import { fakeServer, renderPage } from "../approvals/testing";
+import { fakeServer, renderChanging, renderPage } from "../approvals/testing";
 import { LiveTexts } from "./liveText";
 import type { SessionRun } from "./session";
 import { TurnView } from "./TurnView";
@@ -48,18 +47,12 @@ it("names the members that failed", async () => {
 
 /** Shows a turn that waits for a person; what is returned changes it. */
 function showWaiting(): (changes: Partial<Turn>) => void {
-  let change: (changes: Partial<Turn>) => void = () => {};
-  function Changing() {
-    const [turn, setTurn] = useState<Turn | undefined>(() =>
-      toTurns([{ ...RUN, status: "PAUSED" }], [])
-        .map((one) => ({ ...one, waiting: 1 }))
-        .at(0),
-    );
-    change = (changes) => setTurn((before) => before && { ...before, ...changes });
-    return turn ? <TurnView turn={turn} texts={new LiveTexts()} /> : null;
-  }
-  renderPage(<Changing />);
-  return (changes) => act(() => change(changes));
+  const turns = toTurns([{ ...RUN, status: "PAUSED" }], []).map((turn) => ({ ...turn, waiting: 1 }));
+  const texts = new LiveTexts();
+  const change = renderChanging(turns, (current) =>
+    current.map((turn) => <TurnView key={turn.runId} turn={turn} texts={texts} />),
+  );
+  return (changes) => change((before) => before.map((turn) => ({ ...turn, ...changes })));
 }
 
 it("keeps a question that was open, and says that a decision was not used", async () => {

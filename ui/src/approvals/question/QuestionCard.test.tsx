@@ -1,9 +1,8 @@
-import { act, cleanup, fireEvent, renderHook, screen, waitFor } from "@testing-library/preact";
-import { useState } from "react";
+import { cleanup, fireEvent, renderHook, screen, waitFor } from "@testing-library/preact";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Approval, ResolutionData } from "../approval";
 import { CHECK_IN, DEPLOY, FORM, NEWSLETTER, REFUND, ROUTE } from "../fixtures";
-import { type FakeAnswer, fakeServer, press, renderPage, type SentRequest } from "../testing";
+import { type FakeAnswer, fakeServer, press, renderChanging, renderPage, type SentRequest } from "../testing";
 import { QuestionCards } from "./QuestionCard";
 import { useSeenQuestions } from "./useSeenQuestions";
 
@@ -123,16 +122,10 @@ it("lets Ctrl Enter on another button press that button", () => {
 describe("a question that somebody else decides", () => {
   /** Shows a question; what is returned shows what became of it. */
   function follow(approval: Approval, answer: () => FakeAnswer) {
-    let change: (approval: Approval) => void = () => {};
-    function Card() {
-      const [current, setCurrent] = useState(approval);
-      change = setCurrent;
-      return <QuestionCards approvals={[current]} />;
-    }
     fakeServer({ [`POST /approvals/${approval.id}/resolve`]: answer });
-    renderPage(<Card />);
-    return (status: Approval["status"], resolution_data: ResolutionData | null = null) =>
-      act(() => change({ ...approval, status, resolved_by: "Ida", resolution_data }));
+    const change = renderChanging(approval, (current) => <QuestionCards approvals={[current]} />);
+    return (status: Approval["status"], data: ResolutionData | null = null) =>
+      change((before) => ({ ...before, status, resolved_by: "Ida", resolution_data: data }));
   }
 
   const conflict = () => ({ status: 409, body: { detail: "It is decided." } });

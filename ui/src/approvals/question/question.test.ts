@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { argumentsOf } from "../approval";
+import { isExact, parseExact } from "../../api/exactJson";
+import { argumentsOf, type JsonObject } from "../approval";
 import { APPROVED, CHECK_IN, DEPLOY, FORM, NEWSLETTER, QUESTIONS, REFUND, ROUTE } from "../fixtures";
 import { resolveBody } from "./decision";
 import { argumentFields, draftOf, inputFields, readDraft } from "./values";
@@ -81,6 +82,27 @@ describe("the values of a form", () => {
     expect(same).toEqual({ values: {}, problems: {} });
     const changed = readDraft(args, { ...draftOf(args), amount_eur: "103.90" }, { mayBeEmpty: true });
     expect(changed.values).toEqual({ amount_eur: 103.9 });
+  });
+
+  it.skipIf(isExact)("refuses whole numbers that this browser would round", () => {
+    const args = argumentFields({ order_id: 7, options: { parcel: 7 } });
+    const read = (draft: Record<string, string>) =>
+      readDraft(args, { ...draftOf(args), ...draft }, { mayBeEmpty: true }).problems;
+    const problem = "This browser rounds whole numbers this large. Use a newer browser.";
+    expect(read({ order_id: "1234567890123456789" })).toEqual({ order_id: problem });
+    expect(read({ options: '{"parcel": -9007199254740993}' })).toEqual({ options: problem });
+    expect(read({ order_id: "1234567890.5", options: '{"parcel": "1234567890123456789"}' })).toEqual({});
+  });
+
+  it.runIf(isExact)("reads, shows and sends whole numbers of any size as they are", () => {
+    const args = parseExact('{"order_id": 1234567890123456789, "options": {"parcel": 9007199254740993}}') as JsonObject;
+    expect(argumentLine(args)).toBe('1234567890123456789 · { "parcel": 9007199254740993 }');
+    const form = argumentFields(args);
+    expect(readDraft(form, draftOf(form), { mayBeEmpty: true }).values).toEqual({});
+    const draft = { order_id: "1234567890123456788", options: '{"parcel": 9007199254740993, "count": 2}' };
+    expect(JSON.stringify(readDraft(form, draft, { mayBeEmpty: true }).values)).toBe(
+      '{"order_id":1234567890123456788,"options":{"parcel":9007199254740993,"count":2}}',
+    );
   });
 
   it("reads lists and objects as JSON", () => {

@@ -1,5 +1,6 @@
 /** The values that a person types before a call: fields, how they read as text, and what is wrong with them. */
 
+import { isExact, parseExact } from "../../api/exactJson";
 import { type Approval, type InputField, type Json, type JsonObject, requirementOf } from "../approval";
 
 export type FieldType = "str" | "int" | "float" | "bool" | "list" | "dict" | "json";
@@ -70,7 +71,7 @@ function typeOf(value: Json): FieldType {
   if (typeof value === "string") return "str";
   if (typeof value === "boolean") return "bool";
   // A whole number may stand for a fraction, so the server checks which of the two the tool takes.
-  if (typeof value === "number") return "float";
+  if (typeof value === "number" || typeof value === "bigint") return "float";
   if (value === null) return "json";
   return Array.isArray(value) ? "list" : "dict";
 }
@@ -88,10 +89,9 @@ function parse(field: Field, text: string): { value: Json } | { problem: string 
   if (trimmed === "") return field.type === "json" ? { value: null } : missing();
   switch (field.type) {
     case "int":
-      if (!/^[+-]?\d+$/.test(trimmed)) return { problem: "Enter a whole number." };
-      if (!Number.isSafeInteger(Number(trimmed))) return { problem: "This number is too large." };
-      return { value: Number(trimmed) };
+      return WHOLE.test(trimmed) ? wholeNumber(trimmed) : { problem: "Enter a whole number." };
     case "float":
+      if (WHOLE.test(trimmed)) return wholeNumber(trimmed);
       if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(trimmed)) return { problem: "Enter a number, such as 12.50." };
       return Number.isFinite(Number(trimmed)) ? { value: Number(trimmed) } : { problem: "This number is too large." };
     case "bool":
@@ -105,16 +105,27 @@ function parse(field: Field, text: string): { value: Json } | { problem: string 
   }
 }
 
+const WHOLE = /^[+-]?\d+$/;
+const TOO_LARGE = "This browser rounds whole numbers this large. Use a newer browser.";
+
+function wholeNumber(text: string): { value: Json } | { problem: string } {
+  const value = Number(text);
+  if (Number.isSafeInteger(value)) return { value };
+  return isExact ? { value: BigInt(text) } : { problem: TOO_LARGE };
+}
+
 function parseJson(
   text: string,
   fits: (value: Json) => boolean,
   problem: string,
 ): { value: Json } | { problem: string } {
   try {
-    const value: Json = JSON.parse(text);
+    const value = parseExact(text, () => {
+      throw new RangeError(TOO_LARGE);
+    }) as Json;
     return fits(value) ? { value } : { problem };
-  } catch {
-    return { problem };
+  } catch (error) {
+    return { problem: error instanceof RangeError ? error.message : problem };
   }
 }
 

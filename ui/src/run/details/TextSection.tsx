@@ -1,4 +1,5 @@
 import { useMemo, useState } from "react";
+import { parseExact } from "../../api/exactJson";
 import { Button } from "../../shared/Button";
 import { CodeBlock, CopyButton } from "../../shared/CodeBlock";
 import { formatCount } from "../../shared/format";
@@ -49,7 +50,7 @@ export function TextSection({ title, value, isProse = false, characters = null }
 export function parsedJson(text: string): unknown {
   if (!/^\s*[[{]/.test(text)) return text;
   try {
-    return JSON.parse(text) as unknown;
+    return parseExact(text);
   } catch {
     return text;
   }

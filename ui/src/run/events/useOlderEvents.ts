@@ -1,6 +1,7 @@
-import { dataOf } from "musterd-client";
+import type { RunEventsPage } from "musterd-client";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { api } from "../../api/client";
+import { exactDataOf } from "../../api/exactJson";
 import type { RunFeed } from "../live/feed";
 import type { RunEvent } from "../model/types";
 
@@ -78,7 +79,7 @@ async function readEvents(runId: string, after: number, before: number): Promise
   return events.filter((event) => event.event_index < before);
 }
 
-async function readPage(runId: string, after: number) {
+function readPage(runId: string, after: number): Promise<RunEventsPage> {
   const params = { path: { run_id: runId }, query: { after, limit: PAGE } };
-  return dataOf(api.GET("/runs/{run_id}/events", { params }));
+  return exactDataOf(api.GET("/runs/{run_id}/events", { params, parseAs: "text" }));
 }

@@ -1,6 +1,7 @@
 /** The events of a run as they happen, applied once per frame. Goes on where it stopped after a lost connection. */
 import { useEffect, useRef, useState } from "react";
 import { segment } from "../../api/client";
+import { parseExact } from "../../api/exactJson";
 import { openStream, type StreamState } from "../../api/stream";
 import type { RunEvent } from "../model/types";
 import { RunFeed } from "./feed";
@@ -70,7 +71,7 @@ export function useRunStream(runId: string, isWanted: boolean, isPaused: boolean
 
 function parse(data: string): RunEvent | null {
   try {
-    const value: unknown = JSON.parse(data);
+    const value = parseExact(data);
     return typeof value === "object" && value !== null ? (value as RunEvent) : null;
   } catch {
     return null;
