@@ -18,7 +18,7 @@ interface ShownCard {
 
 /**
  * All questions of a page as cards, with keys. A key acts on the only card, or on the one with the focus: a question
- * that has just been decided counts, so that a key meant for it does not decide the next one.
+ * that was decided counts, so that a key meant for it does not decide the next one.
  */
 export function QuestionCards({ approvals }: { approvals: readonly Approval[] }) {
   const cards = useRef(new Map<string, ShownCard>());
