@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import StrEnum
 
 from musterd.core.jsontypes import Json, JsonObject
@@ -176,20 +177,22 @@ def effective_decision(decision: Decision, requirement: Requirement) -> Decision
 
 def _is_unchanged(value: Json, original: Json) -> bool:
     """Whether a client sent a value back unchanged, even if it reads all numbers as doubles, as JavaScript does."""
-    return bool(value == original or _as_doubles(value) == _as_doubles(original))
+    if isinstance(value, dict) and isinstance(original, dict):
+        return value.keys() == original.keys() and all(_is_unchanged(value[name], original[name]) for name in value)
+    if isinstance(value, list) and isinstance(original, list):
+        return len(value) == len(original) and all(map(_is_unchanged, value, original))
+    if isinstance(original, int) and abs(original) > MAX_EXACT_DOUBLE:
+        return value in (original, *_as_double(original))
+    return bool(value == original)
 
 
-def _as_doubles(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {name: _as_doubles(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_as_doubles(item) for item in value]
-    if isinstance(value, int) and abs(value) > MAX_EXACT_DOUBLE:
-        try:
-            return float(value)
-        except OverflowError:
-            return value
-    return value
+def _as_double(number: int) -> Sequence[float]:
+    """How clients that read a whole number as a double write it: with all digits, or with as few as it needs."""
+    try:
+        double = float(number)
+    except OverflowError:
+        return ()
+    return double, int(Decimal(repr(double)))
 
 
 def how_to_decide(requirement: Requirement, *, in_tools: bool = False) -> str:

@@ -113,6 +113,15 @@ def test_a_number_that_a_client_cannot_hold_exactly_is_not_a_change(returned: fl
     assert said.values == {"order": [{"id": 5}]}
 
 
+@pytest.mark.parametrize("changed", [1234567890123456787, 1234567890123456790, 1234567890123456000])
+def test_a_large_number_that_equals_another_one_as_a_double_is_changed(changed: int) -> None:
+    call = ToolCall(id="c", name="book", args={"order_id": 1234567890123456789}, created_at=1.0)
+    requirement = replace(asks(RequirementKind.CONFIRMATION), tool=call)
+    said = effective_decision(Decision(key="q", verdict=RUN, args={"order_id": changed}), requirement)
+    assert said is not None
+    assert said.values == {"order_id": changed}
+
+
 @pytest.mark.parametrize(
     "values, words",
     [
