@@ -27,7 +27,7 @@ def _lines(loaded: Source, *, is_open: bool) -> list[str]:
     needs = "needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start" if is_open else "requests need a key or a token"
     access = [f"{loaded.report.requires_access}: {needs}"] if loaded.report.requires_access else []
     remarks = [*access, *loaded.report.lines()]
-    return [*components, "", *(remarks or ["musterd does nothing differently"])]
+    return [*components, "", *(remarks or ["musterd serves all of it as it is declared"])]
 
 
 def _line(component: BaseComponent) -> str:

@@ -382,7 +382,7 @@ def doctor(
 
 @app.command(group=DEVELOPMENT)
 def replay(file: Path, source: str, /, *, json: JSON = False) -> int:
-    """Drive the agents, teams and workflows of SOURCE through the run in FILE, and show the first step that differs.
+    """Compare SOURCE with the recorded run in FILE, step by step, and show the first step that differs.
 
     No model and no tool is called, and no database is used. A test does the same with musterd.testing:
     replay("run.json", team) raises an error that names the step.

@@ -25,7 +25,7 @@ def test_what_a_file_declares_is_listed(tmp_path: Path, capsys: pytest.CaptureFi
         "team desk · gpt-5-mini · route · members: writer",
         "agent writer · scripted · tools: look",
         "",
-        "musterd does nothing differently",
+        "musterd serves all of it as it is declared",
     ]
     assert main(["inspect", str(tmp_path / "team.py"), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)

@@ -16,6 +16,7 @@ from musterd.cli.output import (
     with_iso_times,
 )
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.decision_hints import decision_hints
 from musterd.cli.remote.lookups import look_up
 from musterd.cli.remote.questions import json_or_text
 from musterd.cli.remote.server_options import ServerOptions, command, connected, field_messages
@@ -83,7 +84,7 @@ def print_approval(approval: "Approval", options: "ServerOptions") -> None:
     )
     print_facts(facts)
     if approval.status == "pending":
-        say(f"Decide: {command('approvals approve', options, approval.id)}, or reject, or edit with NAME=VALUE")
+        say("\n".join(decision_hints(approval.pause_type, approval.id, options)))
 
 
 def store_decision(name: str, resolve: Callable[["Client", str], "Approval"], options: ServerOptions) -> None:

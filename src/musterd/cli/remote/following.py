@@ -153,7 +153,7 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
         say("The run waits for a decision:")
         _say_how_to_serve(options)
         for requirement in run.requirements:
-            say(f"  decide     {command('approvals show', options, requirement.id)}")
+            say(f"  look at it {command('approvals show', options, requirement.id)}")
     else:
         say(f"The run is {run.status}.")
     if sys.stdout.isatty():  # the answer is just above

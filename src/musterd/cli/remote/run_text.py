@@ -18,6 +18,7 @@ from musterd.cli.output import (
     say,
     took,
 )
+from musterd.cli.remote.decision_hints import decision_hints
 from musterd.cli.remote.server_options import command
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def member_lines(members: Sequence[dict[str, Any]]) -> list[str]:
 
 def _next(run: "Run", options: "ServerOptions") -> Iterator[str]:
     if run.requirements:
-        yield f"Decide: {command('approvals approve', options, run.requirements[0].id)}, or reject, or edit"
+        yield from decision_hints(run.requirements[0].kind, run.requirements[0].id, options)
     elif run.status == "ERROR":
         yield f"Continue from the last step: {command('runs continue', options, run.run_id)}"
     elif not run.is_final:
