@@ -51,7 +51,11 @@ export function QuestionCard({ approval, cards, hasKeys = false }: QuestionCardP
     return () => void cards?.delete(approval.id);
   }, [cards, approval.id, question]);
   return (
-    <section ref={section} className={isOpen ? "panel question-card" : "panel"} aria-label="Question for you">
+    <section
+      ref={section}
+      className={isOpen ? "panel question-card" : "panel"}
+      aria-label={isOpen ? "Question for you" : undefined}
+    >
       <div className="card-head">
         {isOpen ? <Hand className="icon" aria-hidden="true" /> : null}
         <h2 className="min-w-0">
