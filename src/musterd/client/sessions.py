@@ -201,8 +201,8 @@ def _is_as_created(session: Session, body: Mapping[str, Any]) -> bool:
     owners = [f"{kind}_id" for kind in COMPONENT_KINDS]
     if any(session.raw.get(name) != body.get(name) for name in owners):
         return False
-    given = {name: value for name, value in body.items() if name not in owners and value is not None}
-    return all(is_same_json(session.raw.get(name), value) for name, value in given.items())
+    fields = {name: value for name, value in body.items() if name not in owners and value is not None}
+    return all(is_same_json(session.raw.get(name), value) for name, value in fields.items())
 
 
 def _query(filters: SessionFilters) -> dict[str, Any]:

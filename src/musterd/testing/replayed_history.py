@@ -17,13 +17,13 @@ def with_history_of_today(recorded: Recording, component: BaseComponent) -> Reco
         member: texts[max(len(texts) - query.members.members.get(member, 0), 0) :]
         for member, texts in inputs.members_history.of_members.items()
     }
-    shown = replace(
+    inputs_of_today = replace(
         inputs,
         history=inputs.history[begin:],
         history_runs=inputs.history_runs[begin:],
         members_history=replace(inputs.members_history, of_members=of_members),
     )
-    return replace(recorded, inputs=shown)
+    return replace(recorded, inputs=inputs_of_today)
 
 
 def missing_history(recorded: Recording, component: BaseComponent) -> list[str]:

@@ -17,9 +17,9 @@ def write_export(content: bytes, path: Path | None, *, replaces: bool) -> None:
     :param replaces: whether an existing file may be replaced. Devices, fifos, folders and links never are.
     """
     if path is None:
-        is_terminal = sys.stdout.isatty()
-        shown = with_escaped_controls(content.decode(errors="replace")).encode() if is_terminal else content
-        sys.stdout.buffer.write(shown)
+        if sys.stdout.isatty():
+            content = with_escaped_controls(content.decode(errors="replace")).encode()
+        sys.stdout.buffer.write(content)
         return
     _require_free(path, replaces=replaces)
     try:
