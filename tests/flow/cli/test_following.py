@@ -89,7 +89,7 @@ async def test_a_decision_that_somebody_else_has_made(
 
 @pytest.mark.parametrize(
     ("answers", "content"),
-    [(["y"], "gave 3"), (["n", "too much"], "too much"), (["e", "5"], "gave 5")],
+    [(["y"], "gave 3"), (["n", "too much"], "too much"), (["e", "5", "y"], "gave 5")],
 )
 async def test_a_call_that_only_an_approval_can_decide(serve_live: Serve, answers: list[str], content: str) -> None:
     @tool(approval="required")

@@ -30,7 +30,13 @@ CHOICES = [{"question": "Which?", "options": [{"label": "red"}, {"label": "blue"
         (run_with(), ["", "yes"], {"confirmation": True}),
         (run_with(), ["n", ""], {"confirmation": False}),
         (run_with(), ["n", "too much"], {"confirmation": False, "confirmation_note": "too much"}),
-        (run_with(), ["e", "2"], {"confirmation": True, "user_input_schema": [{"name": "n", "value": 2}]}),
+        (run_with(), ["e", "2", "y"], {"confirmation": True, "user_input_schema": [{"name": "n", "value": 2}]}),
+        (
+            run_with(),
+            ["e", "2", "e", "", "y"],
+            {"confirmation": True, "user_input_schema": [{"name": "n", "value": 2}]},
+        ),
+        (run_with(), ["e", "2", "n", ""], {"confirmation": False}),
         (run_with(), ["l"], None),
         (run_with(kind="external_execution"), ["y", "r", "done"], {"external_execution_result": "done"}),
         (run_with(kind="unknown_outcome"), ["r", "paid"], {"external_execution_result": "paid"}),
@@ -81,3 +87,29 @@ def test_the_end_of_the_input_puts_off(capsys: pytest.CaptureFixture[str]) -> No
 
     assert Questions(end).decisions(run_with(member_agent_name="Bob\x1b[2J")) == []
     assert "Bob [2J wants to call pay(n=1)" in capsys.readouterr().err
+
+
+def test_changed_values_are_shown_before_they_are_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    replies = iter(["e", "n=2", "e", "2", "y"])
+    [decision] = Questions(lambda _prompt: next(replies)).decisions(run_with())
+    shown = capsys.readouterr().err
+    assert 'The call is now pay(n="n=2")' in shown
+    assert "The call is now pay(n=2)" in shown
+    assert decision.item["user_input_schema"] == [{"name": "n", "value": 2}]
+
+
+@pytest.mark.parametrize(
+    ("run", "meaning"),
+    [
+        (run_with(), "yes      make the call"),
+        (run_with(kind="unknown_outcome"), "yes      make the call again"),
+        (run_with("step_requirements", step_name="draft"), "yes      begin the step"),
+        (run_with("error_requirements", step_name="draft"), "no       skip it"),
+    ],
+)
+def test_another_reply_is_answered_with_what_can_be_chosen(
+    run: Run, meaning: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replies = iter(["help", "l"])
+    assert Questions(lambda _prompt: next(replies)).decisions(run) == []
+    assert f"  {meaning}" in capsys.readouterr().err.splitlines()

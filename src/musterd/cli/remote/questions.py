@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.output import call_text, one_line, say
@@ -13,6 +14,34 @@ if TYPE_CHECKING:
 
 Answer = Callable[[str], str]
 _STEP_WORDS = {"step": "begin the step", "failed_step": "try the failed step again (n skips it)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A reply to a question: the word, or its first letter."""
+
+    word: str
+    meaning: str
+
+    @property
+    def letter(self) -> str:
+        """The letter that stands for it."""
+        return self.word[0]
+
+
+_LATER = Choice("later", "decide later; the run waits")
+_REFUSE = Choice("no", "do not make the call; the model is told")
+_CONFIRM = (Choice("yes", "make the call"), _REFUSE, Choice("edit", "change the values, then decide"), _LATER)
+_GIVE_RESULT = (Choice("result", "type what the call returned"), _REFUSE, _LATER)
+_AFTER_CUT_OFF = (
+    Choice("result", "it happened: type what it returned"),
+    Choice("yes", "make the call again"),
+    Choice("no", "do not make it again; the model is told"),
+    _LATER,
+)
+_FILL_IN = (Choice("fill in", "type the values"), Choice("no", "refuse"), _LATER)
+_BEGIN_STEP = (Choice("yes", "begin the step"), Choice("no", "do not begin it"), _LATER)
+_RETRY_STEP = (Choice("yes", "try the step again"), Choice("no", "skip it"), _LATER)
 
 
 class Questions:
@@ -56,36 +85,47 @@ class Questions:
         return self._choose(requirement)
 
     def _choose(self, requirement: "Requirement") -> "Decision | None":
-        match self._letter(_choices_of(requirement)):
-            case "y":
-                return requirement.approve()
-            case "n":
-                has_reader = requirement.list_name == "requirements"
-                note = self._answer("Reason, for the model (optional): ") if has_reader else ""
-                return requirement.reject(note.strip() or None)
-            case "e":
-                return requirement.approve(self._edited(requirement.arguments))
-            case "r":
-                return requirement.give_result(self._answer("What the call returned: "))
-            case _:
-                return None
+        changes: dict[str, Any] = {}
+        while True:
+            match self._letter(_choices_of(requirement)):
+                case "y":
+                    return requirement.approve(changes or None)
+                case "n":
+                    has_reader = requirement.list_name == "requirements"
+                    note = self._answer("Reason, for the model (optional): ") if has_reader else ""
+                    return requirement.reject(note.strip() or None)
+                case "e":  # the person sees the call as it would be made before it is made
+                    changes |= self._edited(requirement.arguments, changes)
+                    say(f"The call is now {call_text(requirement.name, {**requirement.arguments, **changes})}")
+                case "r":
+                    return requirement.give_result(self._answer("What the call returned: "))
+                case _:
+                    return None
 
-    def _letter(self, choices: dict[str, str]) -> str:
-        prompt = ", ".join(f"[{letter}]{word[1:]}" for letter, word in choices.items())
+    def _letter(self, choices: Sequence[Choice]) -> str:
+        """The letter of what the person chooses. Any other reply is answered with what each choice means."""
+        prompt = ", ".join(f"[{choice.letter}]{choice.word[1:]}" for choice in choices)
         while True:
             reply = self._answer(f"{prompt}? ").strip().lower()
-            for letter, word in choices.items():
-                if reply in (letter, word):
-                    return letter
+            for choice in choices:
+                if reply in (choice.letter, choice.word):
+                    return choice.letter
+            if reply:
+                for choice in choices:
+                    say(f"  {choice.word:<8} {choice.meaning}")
 
-    def _edited(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments that the person has changed."""
+    def _edited(self, arguments: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that the person has changed.
+
+        :param earlier: those that the person changed before.
+        """
         changes = {}
-        for name, value in arguments.items():
+        for name, proposed in arguments.items():
+            value = earlier.get(name, proposed)
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             reply = self._answer(f"{one_line(name)} [{one_line(text)}]: ")
             if reply.strip():
-                changes[name] = reply if isinstance(value, str) else json_or_text(reply)
+                changes[name] = reply if isinstance(proposed, str) else json_or_text(reply)
         return changes
 
     def _routed(self, requirement: "Requirement") -> "Decision | None":
@@ -98,11 +138,13 @@ class Questions:
             chosen = _parts(reply)
             if chosen and set(chosen) <= set(names):
                 return requirement.choose(chosen)
+            if reply.strip():
+                say("  Type the names, with commas between them. later: decide later; the run waits")
 
     def _filled_in(
         self, requirement: "Requirement", read: Callable[["Requirement"], dict[str, Any]]
     ) -> "Decision | None":
-        match self._letter({"f": "fill in", "n": "no", "l": "later"}):
+        match self._letter(_FILL_IN):
             case "f":
                 return requirement.fill_in(read(requirement))
             case "n":
@@ -130,14 +172,19 @@ class Questions:
         }
 
 
-def _choices_of(requirement: "Requirement") -> dict[str, str]:
-    """What can be decided about a requirement: words, by their letters."""
-    if requirement.kind == "external_execution":
-        return {"r": "result", "n": "no", "l": "later"}
-    if requirement.kind == "unknown_outcome":
-        return {"r": "result", "y": "yes", "n": "no", "l": "later"}
-    edit = {"e": "edit"} if requirement.list_name == "requirements" else {}
-    return {"y": "yes", "n": "no", **edit, "l": "later"}
+def _choices_of(requirement: "Requirement") -> Sequence[Choice]:
+    """What can be decided about a requirement."""
+    match requirement.kind:
+        case "external_execution":
+            return _GIVE_RESULT
+        case "unknown_outcome":
+            return _AFTER_CUT_OFF
+        case "failed_step":
+            return _RETRY_STEP
+        case "step":
+            return _BEGIN_STEP
+        case _:
+            return _CONFIRM
 
 
 def question_lines(requirement: "Requirement") -> Iterator[str]:
