@@ -7,8 +7,8 @@ import os
 
 from musterd import Agent, Team, tool
 
-# "scripted" is built in and needs no account. A team delegates by the words of a message. An agent calls a tool if only
-# that one fits the message, which must have its arguments ("in Oslo", "to Anna"); otherwise it repeats the message.
+# "scripted" is built in and needs no account. A team delegates by the words of a message. An agent calls the tool that
+# fits the message best, which must have its arguments ("in Oslo", "to Anna"); otherwise it repeats the message.
 # "[[WORDS 300 100]]" makes it write for half a minute: restart the server meanwhile, and the run goes on.
 MODEL = os.environ.get("MODEL", "scripted")
 

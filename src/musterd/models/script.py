@@ -22,8 +22,8 @@ Without directives:
 - A leader with a task list makes each part a task. Tasks after "then" depend on the tasks before it.
 - A memory manager remembers what begins with "I", "My" or "Remember that". If there is a profile, "My name is …" sets
   the name in it.
-- An agent with exactly one tool that matches the message calls it, if the message has a name (after "in", "to" and the
-  like) for each text that the tool requires, and a number for each number.
+- An agent calls the tool whose name and description share the most words with the message, if the message has a name
+  (after "in", "to" and the like) for each text that the tool requires, and a number for each number.
 - Any other agent echoes the message.
 """
 
@@ -195,7 +195,7 @@ def _plan_plain_request(text: str, system: str, functions: Sequence[Mapping[str,
     if DELEGATE in names:
         if calls := _delegations(text, members_of(system)):
             return Plan(calls=calls)
-    elif len(functions) == 1 and (call := _matching_call(text, functions[0])):
+    elif call := _matching_call(text, functions):
         return Plan(calls=(call,))
     return Plan(text=f"Echo: {text}")
 
@@ -207,13 +207,24 @@ def _delegations(text: str, members: Sequence[Member]) -> tuple[Call, ...]:
     )
 
 
-def _matching_call(text: str, function: Mapping[str, Any]) -> Call | None:
-    """A call of ``function``, if ``text`` mentions it and has a value for each argument that it needs."""
+def _matching_call(text: str, functions: Sequence[Mapping[str, Any]]) -> Call | None:
+    """A call of the function that shares the most words with ``text``, of those whose arguments ``text`` has."""
+    words = words_of(text)
+
+    def shared_words(function: Mapping[str, Any]) -> int:
+        return len(words & words_of(f"{function['name'].replace('_', ' ')} {function.get('description') or ''}"))
+
+    best_first = sorted(functions, key=shared_words, reverse=True)  # of equals, the one that was declared first
+    calls = (_call_from(text, function) for function in best_first if shared_words(function))
+    return next((call for call in calls if call), None)
+
+
+def _call_from(text: str, function: Mapping[str, Any]) -> Call | None:
+    """A call of ``function``, if it needs arguments and ``text`` has a value for each."""
     parameters: Mapping[str, Any] = function.get("parameters") or {}
     properties: Mapping[str, Any] = parameters.get("properties") or {}
     needed = list(properties) if len(properties) == 1 else parameters.get("required") or ()
-    function_words = words_of(f"{function['name'].replace('_', ' ')} {function.get('description') or ''}")
-    if not needed or not function_words & words_of(text):
+    if not needed:
         return None
     names, numbers = _PROPER_NAME.findall(text), [json.loads(number) for number in _NUMBER.findall(text)]
     args: dict[str, Any] = {}

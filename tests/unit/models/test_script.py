@@ -106,6 +106,19 @@ def test_a_tool_is_called_with_the_names_and_numbers_of_the_message() -> None:
     assert plan(user("Order 12 bikes for Bergen"), [function("order_bikes")]).calls == ()
 
 
+def test_of_several_tools_the_one_that_shares_most_words_is_called() -> None:
+    order = function("order_bikes", place="string", number="integer", required=("place", "number"))
+    weather = function("get_weather", city="string")
+    for tools in ([order, weather], [weather, order]):
+        assert plan(user("What is the weather in Oslo?"), tools).calls == (
+            Call(name="get_weather", args={"city": "Oslo"}),
+        )
+        assert plan(user("hello in Oslo"), tools) == Plan(text="Echo: hello in Oslo")
+    cancel = function("cancel_bikes", place="string", number="integer", required=("place", "number"))
+    calls = plan(user("Order 12 bikes for Bergen"), [cancel, order]).calls
+    assert calls == (Call(name="order_bikes", args={"place": "Bergen", "number": 12}),)
+
+
 def test_a_memory_manager_follows_its_own_directives_and_the_leader_the_others() -> None:
     manager = [function("add_memory", memory="string"), function("update_memory", memory_id="string")]
     text = user('[[TOOL look {"x": 1}]] [[TOOL add_memory {"memory": "Likes tea"}]]')
