@@ -326,7 +326,7 @@ def fields(kind: str, /, *, json: JSON = False) -> int:
     ----------
     kind
         agent, team, workflow, step, steps, parallel, condition, loop, router, workflow-agent, budget, knowledge,
-        mcp-server, memory-manager or schedule.
+        mcp-server, memory-manager, schedule or tool.
     """
     from musterd.cli.fields import show_fields
 

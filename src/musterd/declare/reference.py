@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import inspect
 import json
 import re
 import sys
@@ -18,7 +19,9 @@ from musterd.declare.mcp_server import MCPServer
 from musterd.declare.memory_manager import MemoryManager
 from musterd.declare.options import is_unsupported, options_of
 from musterd.declare.schedule import Schedule
+from musterd.declare.signature import parse_docstring
 from musterd.declare.team import Team
+from musterd.declare.tools import Tool, ToolOptions, tool
 from musterd.declare.unsupported import REMOVED
 from musterd.declare.workflow.steps import Step, StepOptions
 from musterd.declare.workflow.workflow import Workflow
@@ -84,6 +87,16 @@ def listed_fields(options: Mapping[str, "dataclasses.Field[Any]"]) -> Iterator[L
             # Those whose values are mappings have forms of their own in YAML.
             is_in_yaml = option.metadata["yaml"] is not None or name in ("budget", "memory_manager")
             yield ListedField(name, default, is_in_yaml, option.metadata["doc"])
+
+
+def listed_tool_options() -> Iterator[ListedField]:
+    """The options of ``@tool``, with the meanings in its docstring."""
+    _, meanings = parse_docstring(inspect.getdoc(tool) or "")
+    defaults = {field.name: field.default for field in dataclasses.fields(Tool) if field.default is not MISSING}
+    for name in ToolOptions.__annotations__:
+        value = defaults.get(name)
+        default = None if value in (None, ()) else repr(value)
+        yield ListedField(name, default, is_in_yaml=False, meaning=meanings[name])
 
 
 def _other_options(name: str) -> Mapping[str, "dataclasses.Field[Any]"]:

@@ -112,7 +112,7 @@ def read_signature(function: Any, name: str, place: Place, context_type: type) -
         ) from error
     context_types = [kind for kind in context_type.__mro__ if kind is not object]
     hints = _hints(function, name, place, context_types)
-    description, parameter_docs = _parse_docstring(inspect.getdoc(unwrapped(function)) or "")
+    description, parameter_docs = parse_docstring(inspect.getdoc(unwrapped(function)) or "")
     fields: dict[str, Any] = {}
     context_name = None
     for parameter in parameters.values():
@@ -239,7 +239,7 @@ def _schema(tool: str, fields: dict[str, Any], place: Place) -> tuple[TypeAdapte
     return adapter, schema
 
 
-def _parse_docstring(text: str) -> tuple[str, dict[str, str]]:
+def parse_docstring(text: str) -> tuple[str, dict[str, str]]:
     """The descriptions of the function and of each parameter in a docstring."""
     if not _SECTION_START.search(text):
         return text, {}

@@ -7,6 +7,7 @@ import pytest
 from musterd.cli import main
 from musterd.cli.fields import KINDS
 from musterd.declare.options import is_unsupported, options_of
+from musterd.declare.tools import ToolOptions
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -24,6 +25,17 @@ def test_a_field_is_printed_with_its_default_and_its_meaning(capsys: pytest.Capt
     place = lines.index("mode  (default 'coordinate')")
     assert lines[place + 1].startswith("    ")
     assert max(map(len, lines)) <= 100
+
+
+def test_the_options_of_a_tool_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fields", "tool", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert list(rows) == list(ToolOptions.__annotations__)
+    assert all(row["meaning"] for row in rows.values())
+    assert rows["retries"]["default"] == "0"
+    assert rows["name"]["default"] is None
+    assert main(["fields", "tool"]) == 0
+    assert "requires_confirmation  (default False)\n    a person must approve each call." in capsys.readouterr().out
 
 
 def test_a_misspelt_kind_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
