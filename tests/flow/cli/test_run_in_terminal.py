@@ -42,7 +42,7 @@ async def test_members_are_shown_side_by_side_while_they_work(serve_live: Serve,
     [
         (["y"], "Done: 2 copies of Hi"),
         (["what", "n", "too long"], "too long"),
-        (["e", "", "5"], "5 copies of Hi"),
+        (["e", "", "5", "y"], "5 copies of Hi"),
     ],
 )
 async def test_an_approval_is_asked_in_place(
@@ -56,6 +56,7 @@ async def test_an_approval_is_asked_in_place(
                 terminal.type(line)
             code, out = await asyncio.to_thread(terminal.end)
         assert (code, answer in out) == (0, True)
+        assert " s waiting for decisions)" in terminal.text
 
 
 async def test_an_approval_is_put_off(serve_live: Serve, config_folder: Path, asking: Sample) -> None:

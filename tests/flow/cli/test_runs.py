@@ -46,6 +46,22 @@ async def test_a_run_is_shown_by_the_beginning_of_its_id(serve_live: Serve, must
         assert (await musterd("runs", "show", "run-1", "--json")).json["members"][0]["started_at"].endswith("Z")
 
 
+async def test_a_run_that_was_begun_again_says_why(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        hold = server.model.hold("wait")
+        run = await server.begin("wait", run_id="run-1")
+        await hold.reached.wait()
+    async with serve_live() as server:
+        talk_to(server)
+        await server.get(f"/runs/{run.run_id}", wait=60)
+        printed = await musterd("runs", "show", "run-1")
+        lines = dict(line.split(maxsplit=1) for line in printed.out.splitlines() if "  " in line)
+        assert lines["attempts"] == "2: its process was stopped"
+        assert "See which steps were begun again: musterd runs steps run-1" in printed.err
+        steps = (await musterd("runs", "steps", "run-1")).rows
+        assert [row[1] for row in steps if row[-1].endswith(" (begun 2 times)")] == ["model"]
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("nightly-9", "Did you mean nightly-1?"), ("zzz", "List them with: musterd runs ls")],

@@ -5,12 +5,13 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from musterd.cli.output import dollars, print_json, print_text, printable, say, took, with_iso_times
+from musterd.cli.output import dollars, print_json, print_text, printable, say, with_iso_times
 from musterd.cli.page import page_url
 from musterd.cli.program import program
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.questions import Questions, can_ask
+from musterd.cli.remote.run_attempts import time_text
 from musterd.cli.remote.run_text import member_lines
 from musterd.cli.remote.screens import SILENCE_SECONDS, Screen, screen_for
 from musterd.cli.remote.server_options import ServerOptions, StartedServer, command, connected, field_messages
@@ -161,6 +162,9 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
     for line in member_lines(run.raw.get("members") or ()):
         say(f"  {line}")
     say(summary(run))
+    if run.is_final and isinstance(options, StartedServer):  # of the others, the lines above said how to go on
+        say("The run is stored. To look at it later:")
+        _say_how_to_serve(options)
 
 
 def print_answer(run: "Run") -> None:
@@ -176,7 +180,7 @@ def summary(run: "Run") -> str:
     tokens = (totals.get("input_tokens") or 0) + (totals.get("output_tokens") or 0)
     cost = totals.get("cost")
     parts = [
-        took(run.started_at, run.ended_at),
+        time_text(run.raw),
         f"{tokens:,} tokens" if totals else "",
         dollars(cost),
         f"run {run.run_id}",

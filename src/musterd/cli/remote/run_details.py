@@ -85,6 +85,8 @@ def _step_cells(step: "RunStep", members: Mapping[str, str]) -> tuple[Any, ...]:
     :param members: the names of the members by the ids of their runs. A copied step has runs that are not among them.
     """
     problem = f": {step.error['message']}" if step.error else ""
+    times = len(step.raw.get("attempts") or ())
+    begun = f" (begun {times} times)" if times > 1 else ""
     names = [members[run_id] for run_id in step.raw.get("child_run_ids") or () if run_id in members]
     delegated = f" to {', '.join(dict.fromkeys(names))}" if names else ""
     return (
@@ -93,7 +95,7 @@ def _step_cells(step: "RunStep", members: Mapping[str, str]) -> tuple[Any, ...]:
         step.state,
         took(step.started_at, step.ended_at),
         dollars(step.cost),
-        f"{step.name or ''}{delegated}{problem}",
+        f"{step.name or ''}{delegated}{begun}{problem}",
     )
 
 

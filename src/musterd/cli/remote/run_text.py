@@ -19,6 +19,7 @@ from musterd.cli.output import (
     took,
 )
 from musterd.cli.remote.decision_hints import decision_hints
+from musterd.cli.remote.run_attempts import attempts_text, time_text, was_cut_off
 from musterd.cli.remote.server_options import command
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def _lines(run: "Run") -> Iterator[str]:
     started = run.started_at or run.created_at
     if started:
         yield fact_line("started", f"{ago(started)} ({iso(started)})")
+    if attempts := attempts_text(raw):
+        yield fact_line("attempts", attempts)
     yield fact_line("used", _usage(raw))
     yield fact_line("message", _input(raw))
     for line in member_lines(raw.get("members") or ()):
@@ -61,8 +64,8 @@ def _lines(run: "Run") -> Iterator[str]:
 
 
 def _status(run: "Run") -> str:
-    if seconds := took(run.started_at, run.ended_at):
-        return f"{run.status} ({seconds})"
+    if time := time_text(run.raw):
+        return f"{run.status}, {time}"
     activity = run.raw.get("activity") or {}
     words = " ".join(str(activity[key]) for key in ("member", "kind", "tool") if activity.get(key))
     return f"{run.status} ({words})" if words else run.status
@@ -99,6 +102,8 @@ def member_lines(members: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _next(run: "Run", options: "ServerOptions") -> Iterator[str]:
+    if any(was_cut_off(attempt["outcome"]) for attempt in run.raw.get("attempt_list") or ()):
+        yield f"See which steps were begun again: {command('runs steps', options, run.run_id)}"
     if run.requirements:
         yield from decision_hints(run.requirements[0].kind, run.requirements[0].id, options)
     elif run.status == "ERROR":
