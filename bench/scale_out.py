@@ -26,7 +26,7 @@ PACED_RUNS = 300
 RUNS_A_SECOND = 20
 IDLE_RUNS = 100
 TAKE_OVERS = 3
-CANCEL_MS, CLAIM_MS, TAKE_OVER_MS, MOST_GROWTH = 50, 60, 6000, 1.2
+CANCEL_MS, CLAIM_MS, TAKE_OVER_MS, MAX_GROWTH = 50, 60, 6000, 1.2
 """What NATS has to keep to."""
 LOCAL_CANCEL_MS = 250
 CLAIMED = "SELECT started_at - queued_at AS seconds FROM runs WHERE parent_id IS NULL ORDER BY created_at"
@@ -73,7 +73,7 @@ async def workers(bench: Bench) -> list[Figure]:
                 figures += scaling_figures(f"{bus}, {count} worker{'s' * (count > 1)}", outcome)
             growth = outcomes[4].all_ms / outcomes[1].all_ms
             name = f"{bus}: CPU of a run with four workers, divided by that with one"
-            figures.append(Figure(name=name, unit="", ours=growth, bar=bar_of(bus, MOST_GROWTH)))
+            figures.append(Figure(name=name, unit="", ours=growth, bar=bar_of(bus, MAX_GROWTH)))
     return figures
 
 
@@ -146,12 +146,12 @@ async def cancels(bench: Bench) -> list[Figure]:
     """Time from a cancel to the end of a run that another process drives."""
     figures: list[Figure] = []
     with started_nats() as nats:
-        for bus, most_ms in ((LOCAL, LOCAL_CANCEL_MS), (NATS, CANCEL_MS)):
+        for bus, max_ms in ((LOCAL, LOCAL_CANCEL_MS), (NATS, CANCEL_MS)):
             async with deployed(bench, postgres(bench), environment(bus, nats)) as deployment:
                 front = await deployment.client_of(await deployment.start(Front))
                 await deployment.start(Worker)
                 await deployment.meet()
-                figures += await cancel.cancels(deployment, front, f"from another process, {bus}", most_ms)
+                figures += await cancel.cancels(deployment, front, f"from another process, {bus}", max_ms)
     return figures
 
 

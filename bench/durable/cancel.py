@@ -24,13 +24,13 @@ async def measure(bench: Bench) -> list[Figure]:
     return figures
 
 
-async def cancels(deployment: Deployment, side: Side, where: str, most_ms: float) -> list[Figure]:
+async def cancels(deployment: Deployment, side: Side, where: str, max_ms: float) -> list[Figure]:
     """Cancel one run after another."""
     bench = deployment.bench
     seconds = [await one(bench, side) for _ in range(WARM_UP + bench.times(CANCELS))][WARM_UP:]
     samples = Samples(seconds=seconds)
     name = f"cancel to stopped {where}, a model that takes {MODEL_SECONDS} s, {deployment.store.name}"
     return [
-        beside(f"{name}: p50", "ms", [samples], lambda of: of.percentile(0.5), Bar(at_most=most_ms)),
+        beside(f"{name}: p50", "ms", [samples], lambda of: of.percentile(0.5), Bar(at_most=max_ms)),
         beside(f"{name}: longest", "ms", [samples], lambda of: of.percentile(1)),
     ]

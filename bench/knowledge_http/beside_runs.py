@@ -18,7 +18,7 @@ DOCUMENT_CHUNKS = 2_000
 RUNS = 400
 FIRST_DOCUMENT, FIRST_RUNS = 20, 20
 EVERY_SECONDS = 0.025
-MOST_AT_ONCE = 8
+MAX_AT_ONCE = 8
 BAR = Bar(at_most=2)
 
 
@@ -90,7 +90,7 @@ async def _runs(base: Base, is_over: Callable[[], bool]) -> Samples:
 
     async with asyncio.TaskGroup() as group:
         while not is_over():
-            if len(running) < MOST_AT_ONCE:
+            if len(running) < MAX_AT_ONCE:
                 task = group.create_task(run())
                 running.add(task)
                 task.add_done_callback(running.discard)

@@ -32,12 +32,12 @@ async def measure(bench: Bench) -> list[Figure]:
 
 
 def rows(
-    name: str, samples: list[Samples], streams: list[Stream], most_cpu: Bar | None = None, most_size: Bar | None = None
+    name: str, samples: list[Samples], streams: list[Stream], max_cpu: Bar | None = None, max_size: Bar | None = None
 ) -> list[Figure]:
     """Return the figures of one pace."""
     return [
-        beside(f"{name}: CPU", "ms", samples, lambda of: of.cpu, most_cpu),
+        beside(f"{name}: CPU", "ms", samples, lambda of: of.cpu, max_cpu),
         beside(f"{name}: events", "", streams, lambda of: of.events),
-        beside(f"{name}: size", "kB", streams, lambda of: of.size / 1000, most_size),
+        beside(f"{name}: size", "kB", streams, lambda of: of.size / 1000, max_size),
         beside(f"{name}: sent, compressed", "kB", streams, lambda of: of.sent / 1000),
     ]

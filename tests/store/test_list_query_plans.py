@@ -65,7 +65,7 @@ def test_postgres_reads_every_list_by_an_index(postgres_url: str) -> None:
         for way in ("seqscan", "bitmapscan", "sort", "incremental_sort"):
             connection.execute(f"SET enable_{way} = off".encode())  # one that is taken all the same is the only one
         faults = []
-        for read in every_read(most_filters=3):
+        for read in every_read(max_filters=3):
             text = f"EXPLAIN (COSTS OFF) {for_postgres(read.statement.text)}"
             steps = [row[0] for row in connection.execute(text.encode(), read.params).fetchall()]
             faults += [f"{read}: {fault}" for fault in _faults_on_postgres(read, steps)]

@@ -159,16 +159,16 @@ HOT: dict[Statement, Mapping[str, Any]] = {
         "now": 1.0,
         "components": '["agent:solo"]',
         "limit": 8,
-        "least_crashes": 0,
-        "most_crashes": 1,
+        "min_crashes": 0,
+        "max_crashes": 1,
     },
     transitions.CLAIM_NAMED: {
         "run_ids": '["r7", "r8"]',
         "worker": "w",
         "now": 1.0,
         "components": '["agent:solo"]',
-        "least_crashes": 0,
-        "most_crashes": 1,
+        "min_crashes": 0,
+        "max_crashes": 1,
     },
     attempt_writes.GUARD: {
         "root": "r70",
@@ -230,7 +230,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     suspects.SURVIVED: {"run_id": "r70", "attempt": 1},
     probes.ANY_READY: {"now": 1.0},
     probes.READY: {"components": '["agent:solo"]', "now": 1.0},
-    probes.READY_SUSPECT: {"components": '["agent:solo"]', "now": 1.0, "most_of_owner": 2, "worker": "w"},
+    probes.READY_SUSPECT: {"components": '["agent:solo"]', "now": 1.0, "max_per_owner": 2, "worker": "w"},
     probes.RUNS: {"run_ids": '["r70", "r71"]'},
     probes.SESSIONS: {"session_ids": '["s7", "s8"]'},
     probes.EXPIRED: {"now": 1.0},
@@ -452,7 +452,7 @@ def test_nothing_hot_reads_a_whole_table(big: sqlite3.Connection, statement: Sta
 
 
 def test_a_fair_claim_looks_at_what_is_ready_and_at_work_alone(big: sqlite3.Connection) -> None:
-    parameters = {**HOT[transitions.CLAIM], "most_of_owner": 2}
+    parameters = {**HOT[transitions.CLAIM], "max_per_owner": 2}
     reads = [
         step
         for step in plan(big, transitions.CLAIM_FAIRLY, parameters)

@@ -248,16 +248,16 @@ async def test_priority_orders_lanes_and_never_runs_within_one(records: Records)
     assert (await records.row("a2")).state is RunState.QUEUED
 
 
-@pytest.mark.parametrize("most_of_owner", [0, 1])
+@pytest.mark.parametrize("max_per_owner", [0, 1])
 async def test_the_next_run_began_at_its_predecessors_end_whatever_time_the_claim_was_made(
-    records: Records, most_of_owner: int
+    records: Records, max_per_owner: int
 ) -> None:
     """Whoever claims may have looked at the clock first, and waited for the end to be stored."""
     first = await records.started("r1")
     await records.accept("r2")
     await records.settle(first)
     await records.database.write(
-        lambda tx: claims.claim(tx, "w1", records.components, 1, 0.5, most_of_owner=most_of_owner)
+        lambda tx: claims.claim(tx, "w1", records.components, 1, 0.5, max_per_owner=max_per_owner)
     )
     row = await records.row("r2")
     assert row.state is RunState.RUNNING

@@ -27,7 +27,7 @@ async def claimed(
 ) -> list[str]:
     now = records.now + 1
     rows: list[RunRow] = await records.database.write(
-        lambda tx: claims.claim(tx, "w1", records.components, limit, now, crashes=crashes, most_of_owner=most)
+        lambda tx: claims.claim(tx, "w1", records.components, limit, now, crashes=crashes, max_per_owner=most)
     )
     return [row.run_id for row in rows]
 

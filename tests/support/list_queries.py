@@ -121,22 +121,22 @@ class Recorder:
         raise AssertionError("a list writes")
 
 
-def every_read(most_filters: int = 9) -> list[Read]:
+def every_read(max_filters: int = 9) -> list[Read]:
     """Every distinct statement of all lists.
 
-    :param most_filters: the maximum number of combined filters.
+    :param max_filters: the maximum number of combined filters.
     """
     reads: dict[str, Read] = {}
     for name, filters, order, search in chain(
-        _sessions(most_filters),
-        _approvals(most_filters),
-        _memories(most_filters),
-        _runs(most_filters),
-        _session_runs(most_filters),
-        _deliveries(most_filters),
+        _sessions(max_filters),
+        _approvals(max_filters),
+        _memories(max_filters),
+        _runs(max_filters),
+        _session_runs(max_filters),
+        _deliveries(max_filters),
         _accounts(),
-        _schedules(most_filters),
-        _contents(most_filters),
+        _schedules(max_filters),
+        _contents(max_filters),
         _traces(),
     ):
         recorder = Recorder()

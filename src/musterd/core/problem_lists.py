@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-MOST_LISTED = 20
-_MOST_READ = 5000
+MAX_LISTED = 20
+_MAX_READ = 5000
 """pydantic makes the texts of all problems or of none."""
 _LONGEST, _END = 1000, 200
 
 
 def problem_list(problems: Sequence[str], more: int = 0) -> str:
     """The first problems as one text, and how many more there are; ``more`` are not among ``problems``."""
-    listed = [shortened(problem) for problem in problems[:MOST_LISTED]]
+    listed = [shortened(problem) for problem in problems[:MAX_LISTED]]
     if more := more + len(problems) - len(listed):
         listed.append(f"and {more} more problems")
     return "; ".join(listed)
@@ -32,7 +32,7 @@ def shortened(problem: str) -> str:
 def too_many_problems(error: "ValidationError") -> str | None:
     """How many problems pydantic found, in words, if there are too many to read them all."""
     count = error.error_count()
-    return f"{count} problems, too many to list" if count > _MOST_READ else None
+    return f"{count} problems, too many to list" if count > _MAX_READ else None
 
 
 def read_problems(error: "ValidationError") -> "list[ErrorDetails] | str":

@@ -16,7 +16,7 @@ _PACKAGE = __name__.rpartition(".")[0]
 PORTING = "docs/howto/from-agno.md"
 """The page that lists the replacements for Agno's classes."""
 
-_LONGEST_NAME, _MOST_NAMES = 200, 1000
+_MAX_NAME_LENGTH, _MAX_NAMES = 200, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def closest_match(name: str, candidates: Iterable[str]) -> str | None:
     Names that models and tool servers invent come here too, and comparing takes time in proportion to both.
     """
     names = list(candidates)
-    if len(name) > _LONGEST_NAME or len(names) > _MOST_NAMES:
+    if len(name) > _MAX_NAME_LENGTH or len(names) > _MAX_NAMES:
         return None
     return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=0.6)), None)
 

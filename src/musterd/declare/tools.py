@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from musterd.core.errors import MusterdError
 from musterd.core.jsontypes import JsonObject
-from musterd.core.problem_lists import MOST_LISTED, problem_list
+from musterd.core.problem_lists import MAX_LISTED, problem_list
 from musterd.declare.approval_flags import check_approval_flags
 from musterd.declare.problems import note, noting_problems
 from musterd.declare.progress import progress_report
@@ -219,7 +219,7 @@ class Tool:
         schema = self.offered_parameters
         names = list(schema.get("properties", {}))
         problems = []
-        for location, message in details[:MOST_LISTED]:
+        for location, message in details[:MAX_LISTED]:
             if message is None:
                 suggestion = closest_match(location, names)
                 message = f"unknown argument (did you mean '{suggestion}'?)" if suggestion else "unknown argument"

@@ -194,8 +194,8 @@ def _check_state_size(state_with_request: JsonObject, settings: Settings) -> Non
             f"The session's state would be larger than {settings.state_bytes // 1024} KiB with what the request adds."
         )
         raise LimitReached(message, "state_too_large")
-    if jsontext.has_more_values(state_with_request, state.MOST_VALUES):
-        message = f"The session's state would have more than {state.MOST_VALUES:,} values with what the request adds."
+    if jsontext.has_more_values(state_with_request, state.MAX_VALUES):
+        message = f"The session's state would have more than {state.MAX_VALUES:,} values with what the request adds."
         raise LimitReached(message, "state_too_large")
 
 

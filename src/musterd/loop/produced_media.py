@@ -19,10 +19,10 @@ class MediaTooLarge(Exception):
     """A tool returned media that are larger than the limit."""
 
 
-def check_media(result: Json, most_bytes: int) -> None:
+def check_media(result: Json, max_bytes: int) -> None:
     """Check the total size of the media in a tool's result.
 
-    :raises MediaTooLarge: if they have more than ``most_bytes``.
+    :raises MediaTooLarge: if they have more than ``max_bytes``.
     """
     if isinstance(result, BinaryContent):
         size = len(result.data)
@@ -31,8 +31,8 @@ def check_media(result: Json, most_bytes: int) -> None:
         size = sum(len(media.content or b"") for items in lists for media in items)
     else:
         return
-    if size > most_bytes:
-        raise MediaTooLarge(f"The tool was called, but its media have {size} bytes; at most {most_bytes} are kept.")
+    if size > max_bytes:
+        raise MediaTooLarge(f"The tool was called, but its media have {size} bytes; at most {max_bytes} are kept.")
 
 
 def split_media(result: Json, salt: str, path: str) -> tuple[Json, tuple[Medium, ...]]:

@@ -9,7 +9,7 @@ import copy
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.loop import tasks
 
-MOST_VALUES = 100_000
+MAX_VALUES = 100_000
 """Most JSON values of a state. Copies are made on the event loop, this many in about a tenth of a second."""
 
 

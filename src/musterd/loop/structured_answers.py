@@ -16,7 +16,7 @@ FINAL_TOOL = "final_result"
 CORRECTIONS = 2
 """How often a model may correct an answer that does not match the schema."""
 
-MOST_VALUES = 200_000
+MAX_VALUES = 200_000
 """Most JSON values of an answer of a pydantic model."""
 
 
@@ -131,8 +131,8 @@ def _require_few_values(text: str) -> None:
     :raises AnswerInvalid: there are too many.
     """
     # The cheap upper bound first: it also counts commas inside of strings.
-    if jsontext.max_values(text) > MOST_VALUES and jsontext.has_more_values(jsontext.loads(text), MOST_VALUES):
-        raise AnswerInvalid(f"It has more than {MOST_VALUES:,} values. Make it shorter.")
+    if jsontext.max_values(text) > MAX_VALUES and jsontext.has_more_values(jsontext.loads(text), MAX_VALUES):
+        raise AnswerInvalid(f"It has more than {MAX_VALUES:,} values. Make it shorter.")
 
 
 def _problems(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepState
 from musterd.core.threads import in_thread
-from musterd.loop.state import MOST_VALUES
+from musterd.loop.state import MAX_VALUES
 from musterd.loop.steps import ToolStep
 from musterd.models.answer_limits import byte_count
 
@@ -36,66 +36,66 @@ def as_text(result: Json) -> str:
         return to_json(result, fallback=str).decode()
 
 
-async def bounded_text(result: Json, most_bytes: int) -> str:
+async def bounded_text(result: Json, max_bytes: int) -> str:
     """A tool's result as text.
 
-    :raises ResultTooLarge: if it has more than ``most_bytes`` in UTF-8.
+    :raises ResultTooLarge: if it has more than ``max_bytes`` in UTF-8.
     """
     if isinstance(result, str) or _size(result, SMALL_SIZE) <= SMALL_SIZE:
-        return _bounded_text(result, most_bytes)
-    return await in_thread(_bounded_text, result, most_bytes)
+        return _bounded_text(result, max_bytes)
+    return await in_thread(_bounded_text, result, max_bytes)
 
 
-def check_state_change(change: JsonObject | None, most_bytes: int) -> None:
+def check_state_change(change: JsonObject | None, max_bytes: int) -> None:
     """Check that a tool's change of the session's state is JSON, and small enough.
 
-    :raises ResultTooLarge: if it has more than ``most_bytes``, or than ``MOST_VALUES`` values.
+    :raises ResultTooLarge: if it has more than ``max_bytes``, or than ``MAX_VALUES`` values.
     :raises TypeError, ValueError: if it is not a JSON value.
     """
     if change is None:
         return
-    if _size(change, most_bytes) > most_bytes or byte_count(jsontext.dumps(change)) > most_bytes:
+    if _size(change, max_bytes) > max_bytes or byte_count(jsontext.dumps(change)) > max_bytes:
         raise ResultTooLarge(
-            f"The tool was called, but it left more than {most_bytes} bytes in the session state; nothing was kept."
+            f"The tool was called, but it left more than {max_bytes} bytes in the session state; nothing was kept."
         )
-    if jsontext.has_more_values(change, MOST_VALUES):
+    if jsontext.has_more_values(change, MAX_VALUES):
         raise ResultTooLarge(
-            f"The tool was called, but it left more than {MOST_VALUES:,} values in the session state; nothing was kept."
+            f"The tool was called, but it left more than {MAX_VALUES:,} values in the session state; nothing was kept."
         )
 
 
-def error_text(message: str, most_bytes: int) -> str:
+def error_text(message: str, max_bytes: int) -> str:
     """The message of a tool's exception, cut with a note if it is too long for a result."""
     # A character has at most four bytes in UTF-8, so most texts are measured without encoding them.
-    limit = max(most_bytes, WHOLE_MESSAGE_BYTES)
+    limit = max(max_bytes, WHOLE_MESSAGE_BYTES)
     if len(message) * 4 <= limit or byte_count(message[: limit + 1]) <= limit:
         return message
     return f"{message[: limit // 4]}\n[… cut: the message has {len(message)} characters]"
 
 
-def within_limit(step: ToolStep, most_bytes: int) -> ToolStep:
-    """``step`` itself, or a failed step with an explanation if its result has more than ``most_bytes``."""
-    if len(step.result) * 4 <= most_bytes or (size := byte_count(step.result)) <= most_bytes:
+def within_limit(step: ToolStep, max_bytes: int) -> ToolStep:
+    """``step`` itself, or a failed step with an explanation if its result has more than ``max_bytes``."""
+    if len(step.result) * 4 <= max_bytes or (size := byte_count(step.result)) <= max_bytes:
         return step
-    message = f"The answer has {size} bytes; at most {most_bytes} are kept. Ask for a shorter one."
+    message = f"The answer has {size} bytes; at most {max_bytes} are kept. Ask for a shorter one."
     return replace(step, result=message, is_error=True, state=StepState.FAILED, media=())
 
 
-def _bounded_text(result: Json, most_bytes: int) -> str:
+def _bounded_text(result: Json, max_bytes: int) -> str:
     # Measure before encoding: the JSON encoder holds the interpreter lock until it is done, even in a thread.
-    if not isinstance(result, str) and _size(result, most_bytes) > most_bytes:
-        raise _too_large(f"has more than {most_bytes} bytes as JSON, or contains itself", most_bytes)
+    if not isinstance(result, str) and _size(result, max_bytes) > max_bytes:
+        raise _too_large(f"has more than {max_bytes} bytes as JSON, or contains itself", max_bytes)
     text = as_text(result)
-    if len(text) > most_bytes:
-        raise _too_large(f"has {len(text)} characters", most_bytes)
-    if len(text) * 4 > most_bytes and (size := byte_count(text)) > most_bytes:
-        raise _too_large(f"has {size} bytes", most_bytes)
+    if len(text) > max_bytes:
+        raise _too_large(f"has {len(text)} characters", max_bytes)
+    if len(text) * 4 > max_bytes and (size := byte_count(text)) > max_bytes:
+        raise _too_large(f"has {size} bytes", max_bytes)
     return text
 
 
-def _too_large(reason: str, most_bytes: int) -> ResultTooLarge:
+def _too_large(reason: str, max_bytes: int) -> ResultTooLarge:
     return ResultTooLarge(
-        f"The tool was called, but its result {reason}; at most {most_bytes} bytes are kept. Ask for less of it."
+        f"The tool was called, but its result {reason}; at most {max_bytes} bytes are kept. Ask for less of it."
     )
 
 

@@ -22,19 +22,19 @@ async def claim(
     now: float,
     *,
     crashes: tuple[int, int] = NO_SUSPECTS,
-    most_of_owner: int = 0,
+    max_per_owner: int = 0,
 ) -> list[RunRow]:
     """Claim up to ``limit`` ready runs, by priority and then by waiting time; each gets the next attempt number.
 
     :param crashes: the minimum and maximum number of crashes without a new step; by default no suspects.
-    :param most_of_owner: how many runs of one user may be at work; 0 means no limit.
+    :param max_per_owner: how many runs of one user may be at work; 0 means no limit.
     """
     params = {**_claim_params(worker, components, now, crashes), "limit": limit}
-    if most_of_owner:
+    if max_per_owner:
         # Claims that count a user's runs must run one at a time: two that count at once would each find room for one
         # more run. The lock is a statement of its own, so that the count sees what the previous claim committed.
         await tx.one(user_limits.TURN, {})
-        rows = await tx.all(transitions.CLAIM_FAIRLY, {**params, "most_of_owner": most_of_owner})
+        rows = await tx.all(transitions.CLAIM_FAIRLY, {**params, "max_per_owner": max_per_owner})
     else:
         rows = await tx.all(transitions.CLAIM, params)
     return await _claimed(tx, rows, now)
@@ -54,8 +54,8 @@ def _claim_params(worker: str, components: Sequence[str], now: float, crashes: t
         "worker": worker,
         "components": jsontext.dumps(list(components)),
         "now": now,
-        "least_crashes": crashes[0],
-        "most_crashes": crashes[1],
+        "min_crashes": crashes[0],
+        "max_crashes": crashes[1],
     }
 
 

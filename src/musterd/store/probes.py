@@ -32,7 +32,7 @@ READY_SUSPECT = Statement(  # not if other workers already drive as many runs as
     f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
         AND IN_LIST(component_kind || ':' || component_id, :components)
         AND {HAS_WAITED} AND crashes >= {SUSPECT_FROM}
-        AND (CAST(:most_of_owner AS INTEGER) = 0 OR owner IS NULL OR :most_of_owner > (
+        AND (CAST(:max_per_owner AS INTEGER) = 0 OR owner IS NULL OR :max_per_owner > (
           SELECT count(*) FROM runs own WHERE own.owner = runs.owner AND {user_limits.LIVES} AND own.state = 'running'
           AND own.worker IS NOT NULL AND own.worker <> :worker))
         LIMIT 1""",
@@ -108,15 +108,15 @@ async def is_ready(tx: Tx, components: Sequence[str], now: float) -> bool:
     return await tx.one(READY, {"components": jsontext.dumps(list(components)), "now": now}) is not None
 
 
-async def is_suspect_ready(tx: Tx, components: Sequence[str], now: float, worker: str, most_of_owner: int = 0) -> bool:
+async def is_suspect_ready(tx: Tx, components: Sequence[str], now: float, worker: str, max_per_owner: int = 0) -> bool:
     """Whether a suspect of these components is ready that this worker may drive.
 
-    :param most_of_owner: the maximum number of running runs of one user; 0 means no limit.
+    :param max_per_owner: the maximum number of running runs of one user; 0 means no limit.
     """
     if not components:
         return False
     params = {"components": jsontext.dumps(list(components)), "now": now}
-    share = {"worker": worker, "most_of_owner": most_of_owner}
+    share = {"worker": worker, "max_per_owner": max_per_owner}
     return await tx.one(READY_SUSPECT, {**params, **share}) is not None
 
 

@@ -40,15 +40,15 @@ class Suspects:
 
 
 async def claim(
-    tx: Tx, worker: str, components: Sequence[str], limit: int, now: float, most_of_owner: int = 0
+    tx: Tx, worker: str, components: Sequence[str], limit: int, now: float, max_per_owner: int = 0
 ) -> Suspects:
     """Claim a group of suspects with the same number of crashes, at most ``limit``; those with the most crashes first.
 
-    :param most_of_owner: how many runs of one user may be at work; 0 means no limit.
+    :param max_per_owner: how many runs of one user may be at work; 0 means no limit.
     """
     for count, size in GROUPS.items():
         crashes, most = (count, count), min(size, limit)
-        runs = await claims.claim(tx, worker, components, most, now, crashes=crashes, most_of_owner=most_of_owner)
+        runs = await claims.claim(tx, worker, components, most, now, crashes=crashes, max_per_owner=max_per_owner)
         if runs:
             return Suspects(runs, await _probation_seconds(tx, runs))
     return Suspects([])

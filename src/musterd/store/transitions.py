@@ -143,7 +143,7 @@ def _claim(name: str, condition: str, order: str) -> Transition:
         f"""WITH picked AS MATERIALIZED (
           SELECT run_id, shard FROM runs WHERE OLD_STATE AND cancel_requested_at IS NULL {condition}
           AND IN_LIST(component_kind || ':' || component_id, :components)
-          AND crashes BETWEEN :least_crashes AND :most_crashes AND {HAS_WAITED}
+          AND crashes BETWEEN :min_crashes AND :max_crashes AND {HAS_WAITED}
           {order} LOCK_FREE_ROWS)
         UPDATE runs SET NEW_STATE, attempt = attempt + 1, worker = :worker,
                         started_at = {BEGUN_AT}, not_before = {NOTHING_STORED}
@@ -176,8 +176,8 @@ CLAIM_FAIRLY = transition(
           WHERE parent_id IS NULL AND state = 'running' AND worker IS NOT NULL GROUP BY 1),
         chosen AS (
           SELECT p.run_id, p.shard FROM placed p LEFT JOIN busy b ON b.owner = p.owner
-          WHERE p.crashes BETWEEN :least_crashes AND :most_crashes
-          AND (p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :most_of_owner)
+          WHERE p.crashes BETWEEN :min_crashes AND :max_crashes
+          AND (p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :max_per_owner)
           ORDER BY p.priority DESC, p.queued_at LIMIT :limit),
         picked AS MATERIALIZED (
           SELECT run_id, shard FROM runs WHERE (run_id, shard) IN (SELECT run_id, shard FROM chosen)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from musterd.loop.structured_answers import MOST_VALUES, AnswerForm, AnswerInvalid
+from musterd.loop.structured_answers import MAX_VALUES, AnswerForm, AnswerInvalid
 from tests.support.cpu_time import cpu_at_most
 
 
@@ -32,8 +32,8 @@ def test_the_first_problems_of_a_models_answer_are_told() -> None:
 
 
 def test_an_answer_has_so_many_values() -> None:
-    assert problem(MODEL, {"names": [1] * MOST_VALUES}) == "It has more than 200,000 values. Make it shorter."
-    assert MODEL.parse(json.dumps({"names": ["," * MOST_VALUES]}))
+    assert problem(MODEL, {"names": [1] * MAX_VALUES}) == "It has more than 200,000 values. Make it shorter."
+    assert MODEL.parse(json.dumps({"names": ["," * MAX_VALUES]}))
 
 
 @pytest.mark.parametrize(
