@@ -37,6 +37,7 @@ def test_a_team_of_a_file_answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest
     out, err = capfd.readouterr()
     assert out.startswith("Paris: 18 degrees")
     assert err.startswith(f"Starting a server with {NEWSROOM}:desk …\n")
+    assert f"The run is stored. To look at it later:\n  serve it   musterd serve {NEWSROOM}:desk\n" in err
     assert [server.returncode for server in servers] == [0]
 
 
