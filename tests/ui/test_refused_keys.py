@@ -28,7 +28,7 @@ PLACES = {
     "/approvals": "Needs you · 1",
     "/sessions/s1": "Refund it",
     "/teams": "Answers customers.",
-    "/health": "Everything is working",
+    "/health": "Database schema",  # one of the checks, whose results may differ on a busy machine
 }
 """The pages, and words that a page shows once it is read; `asks` is the id of a run that asks a person."""
 POLLS = 20
