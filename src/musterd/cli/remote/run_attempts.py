@@ -49,9 +49,9 @@ def was_cut_off(outcome: str) -> bool:
 def _between_attempts(raw: dict[str, Any], ended_at: float, counts: Callable[[str], bool]) -> float:
     """Seconds between attempts with certain outcomes and what came after each: the next one, or the run's end."""
     attempts: Sequence[dict[str, Any]] = raw.get("attempt_list") or ()
-    next_starts = [*(attempt["started_at"] for attempt in attempts[1:]), ended_at]
+    next_starts: list[float] = [*(attempt["started_at"] for attempt in attempts[1:]), ended_at]
     return sum(
-        max(0.0, next_start - attempt["ended_at"])
+        max(0.0, next_start - float(attempt["ended_at"]))
         for attempt, next_start in zip(attempts, next_starts, strict=False)
         if counts(attempt["outcome"]) and attempt["ended_at"] is not None
     )
