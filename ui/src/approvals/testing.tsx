@@ -4,6 +4,7 @@ import { act, fireEvent, render } from "@testing-library/preact";
 import { type ReactNode, useState } from "react";
 import { vi } from "vitest";
 import { Router } from "wouter";
+import { parseExact } from "../api/exactJson";
 import { useHashLocation, useHashSearch } from "../app/hashLocation";
 import { useKeyboard } from "../shared/keyboard";
 
@@ -33,7 +34,7 @@ export function fakeServer(answers: Answers): SentRequest[] {
       method,
       path: decodeURIComponent(url.pathname),
       query: url.searchParams,
-      body: text === "" ? undefined : JSON.parse(text),
+      body: text === "" ? undefined : parseExact(text),
       headers,
     };
     requests.push(sent);

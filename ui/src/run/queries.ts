@@ -1,6 +1,5 @@
 /** Reading a run: the run with its members, its steps, one step with its texts. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { dataOf } from "musterd-client";
 import { useEffect, useRef } from "react";
 import { api } from "../api/client";
 import { exactDataOf } from "../api/exactJson";
@@ -19,7 +18,7 @@ const stepsKey = (runId: string) => ["run-steps", runId] as const;
 
 async function readRun(runId: string, signal: AbortSignal): Promise<RunDetail> {
   const params = { path: { run_id: runId }, query: { view: "full" as const } };
-  const run = (await dataOf(api.GET("/runs/{run_id}", { params, signal }))) as RunDetail;
+  const run = await exactDataOf<RunDetail>(api.GET("/runs/{run_id}", { params, signal, parseAs: "text" }));
   return { ...run, totals: run.totals ?? null, activity: run.activity ?? null };
 }
 

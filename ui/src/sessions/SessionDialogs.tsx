@@ -1,6 +1,7 @@
 import { type FormEvent, type ReactNode, useId, useState } from "react";
 import { useLocation } from "wouter";
 import type { JsonObject } from "../approvals/approval";
+import { isObject, parseJson } from "../approvals/question/values";
 import { markAutofocus } from "../shared/autofocus";
 import { Button } from "../shared/Button";
 import { Dialog } from "../shared/Dialog";
@@ -72,9 +73,10 @@ export function StateDialog({ session, onClose }: SessionDialogProps) {
   const id = useId();
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();
-    const state = parseObject(text);
-    setProblem(state === null ? "Enter a JSON object." : null);
-    if (state !== null) change.mutate(state, { onSuccess: onClose });
+    const result = parseJson(text, isObject, "Enter a JSON object.");
+    if ("problem" in result) return setProblem(result.problem);
+    setProblem(null);
+    change.mutate(result.value as JsonObject, { onSuccess: onClose });
   };
   return (
     <Dialog title="Session state" onClose={onClose}>
@@ -120,13 +122,4 @@ function Problem({ error }: { error: Error | null }) {
       {error.message}
     </p>
   );
-}
-
-function parseObject(text: string): JsonObject | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : null;
-  } catch {
-    return null;
-  }
 }

@@ -1,7 +1,8 @@
 import { cleanup, fireEvent, screen, waitFor } from "@testing-library/preact";
 import { afterEach, expect, test, vi } from "vitest";
 import { Route } from "wouter";
-import { type Answers, fakeServer, renderPage } from "../approvals/testing";
+import { isExact } from "../api/exactJson";
+import { type Answers, fakeServer, renderPage, type SentRequest } from "../approvals/testing";
 import SessionsPage from "./SessionsPage";
 
 afterEach(() => {
@@ -58,4 +59,40 @@ test("the way back to the list keeps its filter", async () => {
   showSessions("#/sessions/a?q=talk&status=completed");
   const link = await screen.findByRole("link", { name: "All sessions" });
   expect(link.getAttribute("href")).toBe("#/sessions?q=talk&status=completed");
+});
+
+/** Opens the state of session "a", which is `state`, puts `text` in place of `part`, and saves it; the requests. */
+async function saveState(state: unknown, part: string, text: string): Promise<SentRequest[]> {
+  const session = { session_id: "a", session_name: "Talk a", agent_id: "travel", user_id: null, session_state: state };
+  const requests = fakeServer({ ...answersWith(["a"]), "GET /sessions/a": session, "PATCH /sessions/a": session });
+  showSessions("#/sessions/a");
+  fireEvent.click(await screen.findByRole("button", { name: "Edit state" }));
+  const field = screen.getByLabelText<HTMLTextAreaElement>(/^Runs of this session read it/);
+  expect(field.value).toContain(part);
+  fireEvent.input(field, { target: { value: field.value.replace(part, text) } });
+  fireEvent.click(screen.getByRole("button", { name: "Save" }));
+  return requests;
+}
+
+test.runIf(isExact)("large numbers of a state are shown and sent as they are", async () => {
+  const order = 1234567890123456789n;
+  const requests = await saveState(
+    { order, seats: 1 },
+    '"order": 1234567890123456789,',
+    '"order": 1234567890123456789, "paid": true,',
+  );
+  const patch = () => requests.find(({ method }) => method === "PATCH");
+  await waitFor(() => expect(patch()?.body).toEqual({ session_state: { order, paid: true, seats: 1 } }));
+});
+
+test.skipIf(isExact)("a state with a number that this browser rounds is not sent", async () => {
+  const requests = await saveState({ seats: 1 }, '"seats": 1', '"order": 1234567890123456789');
+  expect(await screen.findByText("This browser rounds whole numbers this large. Use a newer browser.")).toBeTruthy();
+  expect(requests.some(({ method }) => method === "PATCH")).toBe(false);
+});
+
+test("a state that is no JSON object is not sent", async () => {
+  const requests = await saveState({ seats: 1 }, '"seats": 1', "seats");
+  expect(await screen.findByText("Enter a JSON object.")).toBeTruthy();
+  expect(requests.some(({ method }) => method === "PATCH")).toBe(false);
 });

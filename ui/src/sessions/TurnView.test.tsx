@@ -1,5 +1,6 @@
 import { cleanup, fireEvent, screen } from "@testing-library/preact";
 import { afterEach, expect, it, vi } from "vitest";
+import { isExact } from "../api/exactJson";
 import { REFUND } from "../approvals/fixtures";
 import { fakeServer, renderChanging, renderPage } from "../approvals/testing";
 import { LiveTexts } from "./liveText";
@@ -26,6 +27,11 @@ function show(changes: Partial<SessionRun>, members: SessionRun[] = []): void {
     renderPage(<TurnView turn={turn} texts={new LiveTexts()} />);
   }
 }
+
+it.runIf(isExact)("shows the large numbers of an answer as they are", () => {
+  show({ content: { order: 1234567890123456789n } });
+  expect(screen.getByLabelText("Answer").textContent).toContain("1234567890123456789");
+});
 
 it("says who decided about a call", async () => {
   const approved = { ...REFUND, status: "approved", resolved_by: "Ida", resolved_at: 1_000_100 };

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Check, Layers, X } from "lucide-react";
 import { useRef } from "react";
 import { Link } from "wouter";
+import { parseExact } from "../api/exactJson";
 import { readSummary } from "../api/runs";
 import { bySoonestExpiry } from "../approvals/inbox";
 import { decidedBy, QuestionCard, useRunApprovals, useSeenQuestions } from "../approvals/question";
@@ -123,7 +124,7 @@ function Answer({ turn, live }: { turn: Turn; live: string }) {
   if (isUnfinished(turn) || turn.isAnswerStale) {
     return live === "" ? null : <p className="prose whitespace-pre-wrap">{live}</p>;
   }
-  if (turn.isJson) return <CodeBlock value={JSON.parse(turn.answer)} label="Answer" />;
+  if (turn.isJson) return <CodeBlock value={parseExact(turn.answer)} label="Answer" />;
   if (turn.answer !== "") return <Markdown text={turn.answer} />;
   return <p className="text-ink-3">{turn.status === "CANCELLED" ? "Cancelled before an answer." : turn.outcome}</p>;
 }

@@ -4,6 +4,7 @@ import { dataOf } from "musterd-client";
 import { useEffect, useRef } from "react";
 import { api } from "../api/client";
 import { forkSession } from "../api/components";
+import { exactDataOf } from "../api/exactJson";
 import { useFeed, usePollInterval } from "../api/feed";
 import { listRuns } from "../api/runs";
 import type { Page, RunSummary } from "../api/types";
@@ -53,9 +54,9 @@ function useListChanges(): void {
 export function useSession(id: string | undefined) {
   return useQuery({
     queryKey: ["sessions", "one", id],
-    queryFn: async ({ signal }) => {
+    queryFn: ({ signal }) => {
       const params = { path: { session_id: id ?? "" } };
-      return (await dataOf(api.GET("/sessions/{session_id}", { params, signal }))) as SessionDetail;
+      return exactDataOf<SessionDetail>(api.GET("/sessions/{session_id}", { params, signal, parseAs: "text" }));
     },
     enabled: id !== undefined,
   });
@@ -80,9 +81,9 @@ export function useConversation(id: string) {
   });
   const runs = useInfiniteQuery({
     queryKey: ["sessions", "runs", id],
-    queryFn: async ({ pageParam, signal }) => {
+    queryFn: ({ pageParam, signal }) => {
       const params = { path: { session_id: id }, query: { limit: RUNS_LIMIT, before: pageParam || null } };
-      return (await dataOf(api.GET("/sessions/{session_id}/runs", { params, signal }))) as SessionRun[];
+      return exactDataOf<SessionRun[]>(api.GET("/sessions/{session_id}/runs", { params, signal, parseAs: "text" }));
     },
     initialPageParam: "",
     getNextPageParam: (page) => {
@@ -95,16 +96,16 @@ export function useConversation(id: string) {
 }
 
 export function useRename(id: string) {
-  return useSessionChange(id, async (name: string) => {
+  return useSessionChange(id, (name: string) => {
     const init = { params: { path: { session_id: id } }, body: { session_name: name } };
-    return (await dataOf(api.POST("/sessions/{session_id}/rename", init))) as SessionDetail;
+    return exactDataOf(api.POST("/sessions/{session_id}/rename", { ...init, parseAs: "text" }));
   });
 }
 
 export function useChangeState(id: string) {
-  return useSessionChange(id, async (state: JsonObject) => {
+  return useSessionChange(id, (state: JsonObject) => {
     const init = { params: { path: { session_id: id } }, body: { session_state: state } };
-    return (await dataOf(api.PATCH("/sessions/{session_id}", init))) as SessionDetail;
+    return exactDataOf(api.PATCH("/sessions/{session_id}", { ...init, parseAs: "text" }));
   });
 }
 

@@ -114,7 +114,8 @@ function wholeNumber(text: string): { value: Json } | { problem: string } {
   return isExact ? { value: BigInt(text) } : { problem: TOO_LARGE };
 }
 
-function parseJson(
+/** @param problem what is wrong with a text that is no JSON or does not fit. */
+export function parseJson(
   text: string,
   fits: (value: Json) => boolean,
   problem: string,
@@ -129,7 +130,7 @@ function parseJson(
   }
 }
 
-function isObject(value: Json): boolean {
+export function isObject(value: Json): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
