@@ -9,12 +9,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from musterd import Agent
+from musterd.core.settings import Settings
 from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
+from musterd.engine.membership import Membership
 from musterd.store import workers
 from musterd.store.database import Tx
+from musterd.store.postgres import PostgresDatabase
 from musterd.store.workers import Released
 from tests.engine.conftest import Engines
 from tests.support.engine import PATIENCE_SECONDS, EngineHarness, harness_on, running
@@ -197,3 +201,32 @@ async def test_a_heartbeat_that_is_not_answered_is_followed_by_one_on_another_co
             before = await heartbeat_of(harness)
             while await heartbeat_of(harness) < before + 3:
                 await harness.written()
+
+
+@pytest.mark.parametrize(
+    ("query", "dead_seconds", "expected"),
+    [("", 4.0, 2), ("", 8.0, 4), ("", 60.0, 5), ("?connect_timeout=3", 60.0, 3), ("?connect_timeout=0", 8.0, 4)],
+)
+async def test_an_attempt_to_connect_leaves_a_heartbeat_time_for_another_one(
+    query: str, dead_seconds: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits, is_tried_again = list[float](), threading.Event()
+
+    def hang(gen: Any, interval: float, timeout: float) -> Any:
+        gen.close()
+        limits.append(timeout)
+        if len(limits) > 1:
+            is_tried_again.set()
+        raise psycopg.errors.ConnectionTimeout("connection timeout expired")
+
+    async def do_nothing() -> None:
+        pass
+
+    monkeypatch.setattr(psycopg.waiting, "wait_conn", hang)
+    settings = Settings(beat_seconds=0.001, dead_seconds=dead_seconds)
+    membership = Membership(PostgresDatabase(f"postgresql://127.0.0.1:1/db{query}"), settings, lambda: None)
+    await membership.join(do_nothing, do_nothing)
+    await asyncio.to_thread(is_tried_again.wait)
+    await membership.leave(do_nothing)
+    assert set(limits) == {expected}
+    assert settings.beat_seconds + expected < dead_seconds

@@ -31,8 +31,8 @@ class Heartbeat:
 
     :param on_beat: called in the thread after each beat, with the counters of all announced workers.
     :param on_lost: called in the thread after a beat that finds this worker's row gone, so its runs were reassigned.
-    :param answer_seconds: how long a beat waits for an answer of the database's server. If none comes, the next beat
-        follows at once on a new connection.
+    :param answer_seconds: how long a beat waits for an answer of the database's server, to an attempt to connect or to
+        a statement. If none comes, the next beat follows at once on a new connection.
     """
 
     def __init__(

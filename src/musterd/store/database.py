@@ -296,8 +296,8 @@ class Database(Protocol):
     def thread_connection(self, answer_seconds: float | None = None) -> ThreadConnection:
         """A connection for a thread other than the event loop's, opened when it is first used.
 
-        :param answer_seconds: how long a statement waits for the answer of a server before it fails; None: as long as
-            the connection lasts.
+        :param answer_seconds: how long an attempt to connect, or a statement, waits for the answer of a server before
+            it fails; None: for its usual time.
         """
         ...
 

@@ -219,8 +219,8 @@ class PostgresDatabase:
     def thread_connection(self, answer_seconds: float | None = None) -> ThreadConnection:
         """A connection for a thread other than the event loop's, opened when it is first used.
 
-        :param answer_seconds: how long a statement waits for the server's answer before it fails; None: as long as the
-            connection lasts.
+        :param answer_seconds: how long an attempt to connect, or a statement, waits for the answer of a server before
+            it fails; None: for its usual time.
         """
         return PostgresThreadConnection(self._parameters(), self._complaints.unavailable, answer_seconds)
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import Connection, Cursor
 from psycopg.abc import RV, PQGen
+from psycopg.conninfo import timeout_from_conninfo
 from psycopg.rows import DictRow
 
 from musterd.core import long_json
@@ -16,6 +17,9 @@ from musterd.store.database import Params, Row, Statement, Work, drive, for_post
 T = TypeVar("T")
 LOOK_SECONDS = 0.1
 """How often a statement that waits for its answer looks whether it has waited long enough."""
+
+SHORTEST_CONNECT_SECONDS = 2
+"""The shortest time limit that psycopg gives an attempt to connect. With 0 it would wait for minutes."""
 
 
 class _LimitedConnection(Connection[DictRow]):
@@ -36,8 +40,9 @@ class PostgresThreadConnection:
 
     :param parameters: the connection parameters.
     :param complain: makes the error for callers, and logs it with advice.
-    :param answer_seconds: how long a statement waits for the server's answer before it fails; None: as long as the
-        connection lasts.
+    :param answer_seconds: how long an attempt to connect, or a statement, waits for the server's answer before it
+        fails. An attempt to connect gets whole seconds, for each address of the server. None: an attempt to connect
+        waits as long as the parameters say, and a statement as long as the connection lasts.
     """
 
     def __init__(
@@ -58,13 +63,20 @@ class PostgresThreadConnection:
         """
         try:
             if self._connection is None:
-                self._connection = _LimitedConnection.connect(**self._parameters)
+                self._connection = _LimitedConnection.connect(**self._limited_parameters())
                 self._connection.answer_seconds = self._answer_seconds
             return drive(work(_BlockingTx(self._connection.cursor())))
         except psycopg.Error as error:
             # The connection may be lost or unusable; the next call opens another one.
             self.close()
             raise self._complain(error) from error
+
+    def _limited_parameters(self) -> dict[str, Any]:
+        if self._answer_seconds is None:
+            return self._parameters
+        answer_seconds = max(int(self._answer_seconds), SHORTEST_CONNECT_SECONDS)
+        connect_seconds = min(timeout_from_conninfo(self._parameters), answer_seconds)
+        return self._parameters | {"connect_timeout": connect_seconds}
 
     def close(self) -> None:
         """Close the connection."""
