@@ -198,6 +198,23 @@ def test_a_chunk_out_of_the_schema_has_room_for_many_calls() -> None:
     assert CONSTRUCTED_VALUES > 250 * 7
 
 
+@pytest.mark.parametrize("place", ["chunk", "choice", "delta"])
+def test_a_chunk_out_of_the_schema_may_have_many_values_in_unknown_fields(place: str) -> None:
+    """Servers add fields of their own, like the ids of tokens."""
+    odd = {**chunk({"content": "a"}, "eos"), "object": ""}
+    choice = odd["choices"][0]
+    holder = {"chunk": odd, "choice": choice, "delta": choice["delta"]}[place]
+    holder["token_ids"] = [1] * 50_000
+    constructed = as_chunk(odd)
+    assert (constructed.choices[0].finish_reason, constructed.choices[0].delta.content) == ("eos", "a")
+
+
+def test_unknown_fields_of_a_chunk_out_of_the_schema_are_counted_themselves() -> None:
+    unknown = {f"a{number}": None for number in range(10_000)}
+    with pytest.raises(ValueError, match="more than 2000 values"):
+        as_chunk({**chunk({"content": "a"}), **unknown, "object": ""})
+
+
 def test_a_chunk_within_the_schema_may_have_many_values() -> None:
     extra: Any = as_chunk({**chunk({"content": "a"}), "prompt_token_ids": [1] * 50_000})
     assert len(extra.prompt_token_ids) == 50_000
