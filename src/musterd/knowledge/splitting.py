@@ -1,7 +1,7 @@
 """Splits the text of a document into chunks at its paragraphs and sentences, and Markdown at its headings."""
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -75,29 +75,71 @@ def _splitter(characters: int, overlap: int, *, has_headings: bool) -> Callable[
         return partial(_simple_pieces, characters=characters, overlap=overlap, breaks=breaks)
     from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-    splitter = (MarkdownSplitter if has_headings else TextSplitter)(characters, overlap=overlap)
+    of_text, of_markdown = TextSplitter(characters, overlap=overlap), MarkdownSplitter(characters, overlap=overlap)
+    longest = max(PART_CHARACTERS, characters)
 
     def cut(text: str) -> Iterator[tuple[int, str]]:
-        for start, part in _simple_pieces(text, characters=max(PART_CHARACTERS, characters), overlap=0, breaks=breaks):
-            for offset, piece in splitter.chunk_indices(part):
-                yield start + offset, piece
+        # The splitter would take a part that begins inside a code block for text, and the text after it for code. So
+        # parts are cut outside of code blocks, and blocks that are too long for that are split as plain text.
+        for stretch in _stretches(text, longest // 2, has_headings=has_headings):
+            splitter = of_markdown if stretch.is_markdown else of_text
+            code = list(_code_blocks(stretch.text)) if stretch.is_markdown else []
+            for start, part in _simple_pieces(stretch.text, characters=longest, overlap=0, breaks=breaks, kept=code):
+                for offset, piece in splitter.chunk_indices(part):
+                    yield stretch.offset + start + offset, piece
 
     return cut
 
 
-def _simple_pieces(text: str, *, characters: int, overlap: int, breaks: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Pieces of a text, cut at the last of the best breaks that leave at least a quarter of the longest piece."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretch:
+    """A stretch of a text that is split as Markdown or as plain text."""
+
+    offset: int
+    text: str
+    is_markdown: bool
+
+
+def _stretches(text: str, longest_code: int, *, has_headings: bool) -> Iterator[_Stretch]:
+    """The stretches of a text, of which each code block that is longer than ``longest_code`` is one."""
+    start = 0
+    if has_headings:
+        for block in _code_blocks(text):
+            if len(block) > longest_code:
+                yield _Stretch(offset=start, text=text[start : block.start], is_markdown=True)
+                yield _Stretch(offset=block.start, text=text[block.start : block.stop], is_markdown=False)
+                start = block.stop
+    yield _Stretch(offset=start, text=text[start:], is_markdown=has_headings)
+
+
+def _simple_pieces(
+    text: str, *, characters: int, overlap: int, breaks: Sequence[str], kept: Sequence[range] = ()
+) -> Iterator[tuple[int, str]]:
+    """Pieces of a text, cut at the last of the best breaks that leave at least a quarter of the longest piece.
+
+    :param kept: what is not cut, in order. None of them is longer than half of the longest piece.
+    """
     start = 0
     while start < len(text):
         end = start + characters
         if end < len(text):
             shortest = start + max(overlap, characters // 4)
-            places = (text.rfind(mark, start, end) + 1 for mark in breaks)
+            places = (_last_place(text, mark, start, end, kept) for mark in breaks)
             end = next((place for place in places if place > shortest), end)
         piece = text[start:end]
         if words := piece.strip():
             yield start + piece.index(words[0]), words
         start = end - overlap if end < len(text) else end
+
+
+def _last_place(text: str, mark: str, start: int, end: int, kept: Sequence[range]) -> int:
+    """The last place where a text can be cut at ``mark``, outside of ``kept``; 0 if there is none."""
+    while place := text.rfind(mark, start, end) + 1:
+        number = bisect_left(kept, place, key=lambda span: span.start) - 1
+        if number < 0 or place >= kept[number].stop:
+            break
+        end = kept[number].start - 1 + len(mark)
+    return place
 
 
 class _Outline:
@@ -120,12 +162,32 @@ class _Outline:
 
 def _headings(text: str) -> Iterator[tuple[int, int, str]]:
     """Offset, level and title of each heading outside of code."""
+    for match, was_code, _ in _fences_and_headings(text):
+        if not match["fence"] and not was_code and (title := match["title"].rstrip(" \t#")):
+            yield match.start(), len(match["marks"]), title[:HEADING_CHARS]
+
+
+def _code_blocks(text: str) -> Iterator[range]:
+    """The places of the code blocks of a Markdown text, with their fences."""
+    start: int | None = None
+    for match, was_code, is_code in _fences_and_headings(text):
+        if is_code and not was_code:
+            start = match.start()
+        elif was_code and not is_code and start is not None:
+            yield range(start, text.find("\n", match.end()) + 1 or len(text))
+            start = None
+    if start is not None:
+        yield range(start, len(text))
+
+
+def _fences_and_headings(text: str) -> Iterator[tuple[re.Match[str], bool, bool]]:
+    """Each fence, and each line that looks like a heading, with whether the text before and after it is code."""
     fence = ""
     for match in _FENCE_OR_HEADING.finditer(text):
+        was_code = bool(fence)
         if mark := match["fence"]:
             if not fence:
                 fence = mark
             elif mark.startswith(fence):
                 fence = ""
-        elif not fence and (title := match["title"].rstrip(" \t#")):
-            yield match.start(), len(match["marks"]), title[:HEADING_CHARS]
+        yield match, was_code, bool(fence)

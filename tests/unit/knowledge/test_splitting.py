@@ -97,6 +97,22 @@ def test_a_long_markdown_text_keeps_the_places_of_its_parts() -> None:
     assert {f"{number}.": f"Page {number}" for number in range(300)}.items() <= last_words.items()
 
 
+@pytest.mark.parametrize("lines", [1000, 5000], ids=["a long code block", "one that is longer than a part"])
+@pytest.mark.parametrize("end", ["\n```\n\n", ""], ids=["closed", "open"])
+def test_a_long_markdown_text_is_not_cut_inside_a_code_block(lines: int, end: str) -> None:
+    """The text after the block would be split as code, and not at its headings."""
+    pages = [f"# Page {number}\n\n{'word ' * 110}end." for number in range(60)]
+    code = "```python\n" + "\n".join(f"# step {number}\nvalue = {number}" for number in range(lines))
+    text = "\n\n".join([*pages, code]) + end + "\n\n".join(pages if end else [])
+    chunks = split([Section(text=text)], characters=1000, kind="markdown")
+    assert sum(chunk.text.count("value =") for chunk in chunks) == lines, "no line is cut or lost"
+    places = [chunk.place for chunk in chunks if "word" in chunk.text]
+    assert places[:60] == [f"Page {number}" for number in range(60)]
+    # The end of a code block and the page after it may fit into one chunk, which stands where the block does.
+    assert places[61:] == [f"Page {number}" for number in range(1, 60)] * bool(end)
+    assert all(chunk.text.startswith("#") for chunk in chunks if "word" in chunk.text and "`" not in chunk.text)
+
+
 @pytest.mark.parametrize("filler", [" ", "#", " #"])
 def test_a_long_heading_is_read_in_linear_time(filler: str) -> None:
     with cpu_at_most(2.5):  # it was over 8 s, in which no other thread could compute
