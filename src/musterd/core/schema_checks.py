@@ -13,14 +13,19 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.problem_lists import shortened
 from musterd.core.schema_costs import LARGEST_PATTERNS, SchemaCost, SchemaRefused, schema_cost
+from musterd.core.schema_patterns import without_unsupported_patterns
 from musterd.core.value_sizes import ValueSize, characters_under, value_size
 
 if TYPE_CHECKING:
     import jsonschema_rs
+
+log = structlog.get_logger("musterd.core")
 
 MAX_WORK = 25_000_000
 """Most steps of one check: about a tenth of a second."""
@@ -96,6 +101,36 @@ def schema_check(schema: JsonObject) -> SchemaCheck:
     return check
 
 
+def arguments_check(schema: JsonObject) -> SchemaCheck | None:
+    """The check for the arguments of a tool, which checks them itself as well.
+
+    Patterns that cannot be checked in bounded time are left out.
+
+    :return: None if the schema is refused for another reason.
+    """
+    try:
+        text = jsontext.dumps(schema)
+        check = _compiled(text)
+        if isinstance(check, SchemaRefused) and (remaining := _without_unsupported_patterns(text)) is not None:
+            check = _compiled(remaining)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return check if isinstance(check, SchemaCheck) else None
+
+
+@functools.lru_cache(maxsize=16)
+def _without_unsupported_patterns(text: str) -> str | None:
+    remainder = without_unsupported_patterns(jsontext.loads(text))
+    for pattern in remainder.left_out:
+        _report_unchecked(pattern)
+    return jsontext.dumps(remainder.schema) if remainder.left_out else None
+
+
+@functools.lru_cache(maxsize=1024)  # each pattern is reported once
+def _report_unchecked(pattern: str) -> None:
+    log.warning("arguments are not checked against a pattern of a tool: it is unsupported", pattern=shortened(pattern))
+
+
 @functools.lru_cache(maxsize=16)  # the largest take five megabytes each
 def _compiled(text: str) -> SchemaCheck | SchemaRefused:
     import jsonschema_rs
@@ -129,11 +164,11 @@ def schema_problem(schema: JsonObject, value: Json, name: str) -> str | None:
 
     :return: None if the value matches, or if it cannot be checked in bounded time: then the tool must check it.
     """
+    check = arguments_check(schema)
     try:
-        check = schema_check(schema)
-        if check.is_valid(value):
+        if check is None or check.is_valid(value):
             return None
-    except (SchemaRefused, TooMuchWork):
+    except TooMuchWork:
         return None
     for error in check.errors(value):
         return f"{_place(error) or name}: {error.message[:200]}"

@@ -18,12 +18,15 @@ LARGEST_SCHEMA = 20_000
 LARGEST_PATTERNS = 50_000
 """Largest size of all patterns of a schema together. Each takes about a microsecond to compile."""
 
-_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-# Their values are schemas by name, so the names are not keywords.
-_MAPPINGS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies")
+REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+MAPPINGS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies")
+"""Keywords whose values are schemas by name, so the names are not keywords."""
+DATA = frozenset({"default", "examples", "const", "enum"})
+"""Keywords whose values are no schemas."""
+UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
 # These apply to the same value as the schema that contains them.
 _IN_PLACE = frozenset(
-    {*_REFERENCES, "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"}
+    {*REFERENCES, "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"}
 )
 _ANY_NAME = frozenset(
     {
@@ -35,15 +38,12 @@ _ANY_NAME = frozenset(
         "unevaluatedProperties",
     }
 )
-_UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
 # If a value does not match one of these, the library collects the problems of all parts below it.
-_CHOICES = frozenset({"anyOf", "oneOf", "not", "if", "contains", "propertyNames", *_UNEVALUATED})
+_CHOICES = frozenset({"anyOf", "oneOf", "not", "if", "contains", "propertyNames", *UNEVALUATED})
 # These apply to values inside of the value.
 _INSIDE = frozenset(
-    {"additionalProperties", "items", "prefixItems", "additionalItems", "contains", "propertyNames", *_UNEVALUATED}
+    {"additionalProperties", "items", "prefixItems", "additionalItems", "contains", "propertyNames", *UNEVALUATED}
 )
-# Their values are no schemas.
-_DATA = frozenset({"default", "examples", "const", "enum"})
 _UNEVALUATED_FACTOR = 3
 """``unevaluated…`` checks the schemas beside it again, and so on for those inside them (measured: up to 2.5 times)."""
 _OBJECT_FACTOR, _SCALAR_SHARE = 20, 20
@@ -200,7 +200,7 @@ class _Meter:
         elif isinstance(part, dict):
             if isinstance(address := part.get(self._identifier), str):  # references below it are relative to it
                 self.unresolved = self.unresolved or f"{self._identifier} {address}"
-            again = _UNEVALUATED_FACTOR if any(name in part for name in _UNEVALUATED) else 1
+            again = _UNEVALUATED_FACTOR if any(name in part for name in UNEVALUATED) else 1
             for name, value in part.items():
                 cost.add(self._keyword_cost(name, value), again if name in _IN_PLACE else 1)
         return cost
@@ -210,19 +210,19 @@ class _Meter:
         _require_few(self.visited)
 
     def _keyword_cost(self, name: str, value: Json) -> SchemaCost:
-        if name in _DATA:
+        if name in DATA:
             return self._data_cost(name, value)
-        if name in _MAPPINGS and isinstance(value, dict):
+        if name in MAPPINGS and isinstance(value, dict):
             cost = self._mapping_cost(name, value)
         elif name in _INSIDE:
             cost = SchemaCost(parts=0)
             cost.add_inside([self._cost(value)])
         else:
             cost = self._cost(value)
-        if name in _REFERENCES and isinstance(value, str):
+        if name in REFERENCES and isinstance(value, str):
             cost.add(self._target_cost(value))
         elif name == "pattern" and isinstance(value, str):
-            cost.add(_pattern_cost(value))
+            cost.add(pattern_cost(value))
             cost.names.add(None)
         if name in _CHOICES:
             if cost.inside or cost.loops:
@@ -253,7 +253,7 @@ class _Meter:
             return cost
         for key, part_cost in costs.items():
             if name == "patternProperties":
-                cost.add(_pattern_cost(key))
+                cost.add(pattern_cost(key))
                 cost.add_inside([part_cost])
             else:
                 cost.add(part_cost)
@@ -341,7 +341,7 @@ _WIDE_STEPS = 4
 """The steps for one character, at a place that takes characters of up to four bytes."""
 
 
-def _pattern_cost(pattern: str) -> SchemaCost:
+def pattern_cost(pattern: str) -> SchemaCost:
     """An upper bound of the compiled size of a pattern, and of its states: counted repetitions are written out."""
     if _VERBOSE.search(pattern):  # a comment may stand between a group and its repetition
         return SchemaCost(parts=0, here=0, compiling=LARGEST_PATTERNS + 1)

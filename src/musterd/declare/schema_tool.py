@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from musterd.core.schema_checks import SchemaCheck, TooMuchWork, schema_check
-from musterd.core.schema_costs import SchemaRefused
+from musterd.core.schema_checks import SchemaCheck, TooMuchWork, arguments_check
 from musterd.declare.source_location import Place
 from musterd.declare.tools import Tool
 
@@ -54,10 +53,7 @@ class SchemaSignature:
     @functools.cached_property
     def _check(self) -> SchemaCheck | None:
         """The check of arguments. None if the schema is refused; then the source of the tool must check them."""
-        try:
-            return schema_check(self.parameters)
-        except SchemaRefused:
-            return None
+        return arguments_check(self.parameters)
 
 
 def _problems(error: jsonschema_rs.ValidationError) -> Iterator[tuple[str, str | None]]:

@@ -103,6 +103,14 @@ def test_many_problems_make_a_short_text() -> None:
         tool(requires_user_input=True)(names).validate_proposed({"people": [1] * 60_000})
 
 
+def test_the_model_sees_a_pattern_that_is_not_checked() -> None:
+    schema = {**MAIL, "properties": {**MAIL["properties"], "to": {"type": "string", "pattern": "^(?!x)"}}}
+    assert mail(schema).parameters["properties"]["to"]["pattern"] == "^(?!x)"
+    assert mail(schema).validate({"to": "x", "text": "Hello"}) == {"to": "x", "text": "Hello"}
+    with pytest.raises(ToolArgumentsInvalid, match="text: missing"):
+        mail(schema).validate({"to": "x"})
+
+
 @pytest.mark.parametrize(
     "part",
     [
