@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 MAX_LISTED = 20
+MAY_BE_MORE = "there may be more problems"
+"""What is said if only the first problem was looked for."""
 _MAX_READ = 5000
 """pydantic makes the texts of all problems or of none."""
 _LONGEST, _END = 1000, 200

@@ -10,6 +10,7 @@ each choice at each level. So problems are described only as far as the bound al
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,18 @@ class TooMuchWork(Exception):
     """A value is too large to be checked against a schema in bounded time."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaErrors:
+    """What is wrong with a value.
+
+    :param problems: all problems; only the first one, or none, if it would take too long to describe all.
+    :param are_all: whether ``problems`` has all problems.
+    """
+
+    problems: "Sequence[jsonschema_rs.ValidationError]"
+    are_all: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SchemaCheck:
     """A schema that values can be checked against."""
@@ -54,17 +67,20 @@ class SchemaCheck:
             raise TooMuchWork
         return self.validator.is_valid(value)
 
-    def errors(self, value: Json) -> "list[jsonschema_rs.ValidationError]":
-        """What is wrong with an invalid value: all of it, only the first problem, or nothing if that takes too long."""
-        import jsonschema_rs
-
+    def errors(self, value: Json) -> SchemaErrors:
+        """What is wrong with an invalid value, as far as it can be described in bounded time."""
         size = value_size(value)
         # To describe problems the library follows a part that refers to itself once for each way that leads to it.
         times = max(1, self.cost.loops) ** size.levels
         problems = size.values * self.cost.width * times
         # Each problem has a text, which may contain the whole value.
         if problems <= MAX_PROBLEMS and problems * size.characters <= MAX_WORK:
-            return list(self.validator.iter_errors(value))
+            return SchemaErrors(problems=list(self.validator.iter_errors(value)), are_all=True)
+        return SchemaErrors(problems=self._first_error(value, size, times), are_all=False)
+
+    def _first_error(self, value: Json, size: ValueSize, times: int) -> "list[jsonschema_rs.ValidationError]":
+        import jsonschema_rs
+
         # The first problem may be that no choice matches: its text takes the problems of all choices.
         of_choices = size.values * self.cost.choices * times + self.cost.leaf_choices
         if of_choices > MAX_PROBLEMS or of_choices * size.characters > MAX_WORK:
@@ -170,7 +186,7 @@ def schema_problem(schema: JsonObject, value: Json, name: str) -> str | None:
             return None
     except TooMuchWork:
         return None
-    for error in check.errors(value):
+    for error in check.errors(value).problems:
         return f"{_place(error) or name}: {error.message[:200]}"
     return f"{name}: the values do not match the schema"
 

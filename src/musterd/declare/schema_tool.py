@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from musterd.core.problem_lists import MAY_BE_MORE
 from musterd.core.schema_checks import SchemaCheck, TooMuchWork, arguments_check
 from musterd.declare.source_location import Place
 from musterd.declare.tools import Tool
@@ -39,7 +40,10 @@ class SchemaSignature:
                 return arguments
         except TooMuchWork:
             return arguments
-        problems = [problem for error in check.errors(arguments) for problem in _problems(error)]
+        errors = check.errors(arguments)
+        problems = [problem for error in errors.problems for problem in _problems(error)]
+        if problems and not errors.are_all:
+            problems.append(("", MAY_BE_MORE))
         raise _InvalidArguments(problems or [("arguments", "do not match the schema")])
 
     def problems(self, error: ValueError) -> Iterator[tuple[str, str | None]]:

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ValidationError
 from musterd.core import jsontext
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.problem_lists import problem_list, read_problems
-from musterd.core.schema_checks import TooMuchWork, described, schema_check
+from musterd.core.problem_lists import MAX_LISTED, MAY_BE_MORE, problem_list, read_problems
+from musterd.core.schema_checks import SchemaErrors, TooMuchWork, described, schema_check
 from musterd.core.schema_costs import SchemaRefused
 from musterd.declare import BaseComponent, Component, named_schema
 
@@ -78,8 +78,7 @@ class AnswerForm:
                 return value
         except TooMuchWork as error:
             raise AnswerInvalid("It is too large to be checked against the schema. Make it shorter.") from error
-        errors = check.errors(value)
-        raise AnswerInvalid(described(errors[0]) if errors else "It does not match the schema.")
+        raise AnswerInvalid(_listed(check.errors(value)))
 
     def _check_as_declared(self, value: Json) -> Json:
         """Validate a value against a schema that only the operator may set, for example with look-around in patterns.
@@ -133,6 +132,14 @@ def _require_few_values(text: str) -> None:
     # The cheap upper bound first: it also counts commas inside of strings.
     if jsontext.max_values(text) > MAX_VALUES and jsontext.has_more_values(jsontext.loads(text), MAX_VALUES):
         raise AnswerInvalid(f"It has more than {MAX_VALUES:,} values. Make it shorter.")
+
+
+def _listed(errors: SchemaErrors) -> str:
+    if not errors.problems:
+        return "It does not match the schema."
+    problems = [described(error) for error in errors.problems[:MAX_LISTED]]
+    listed = problem_list(problems, more=len(errors.problems) - len(problems))
+    return listed if errors.are_all else f"{listed}; {MAY_BE_MORE}"
 
 
 def _problems(error: ValidationError) -> str:

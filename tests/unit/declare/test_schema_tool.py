@@ -10,7 +10,7 @@ from musterd.declare.schema_tool import schema_tool
 from musterd.declare.source_location import current_place
 from tests.support.cpu_time import cpu_at_most
 
-MAIL = {
+MAIL: dict[str, Any] = {
     "type": "object",
     "properties": {
         "to": {"type": "string"},
@@ -82,6 +82,14 @@ def test_the_first_of_many_problems_are_told() -> None:
         mail(schema).validate({"to": [1] * 100})
     with pytest.raises(ToolArgumentsInvalid, match="and 80 more problems"):
         mail().validate({"to": "Ann", "text": "Hello", **{f"field{place}": 1 for place in range(100)}})
+
+
+def test_it_is_said_that_not_all_problems_were_looked_for() -> None:
+    schema = {"type": "object", "properties": {"to": {"type": "array", "items": {"type": "string"}}}}
+    with pytest.raises(
+        ToolArgumentsInvalid, match=r'to.0: 1 is not of type "string"; there may be more problems. It takes'
+    ):
+        mail(schema).validate({"to": [1] * 10_000})
 
 
 def test_many_problems_make_a_short_text() -> None:

@@ -31,6 +31,14 @@ def test_the_first_problems_of_a_models_answer_are_told() -> None:
     assert problem(MODEL, {"names": [1] * 100_000}) == "The answer has 100000 problems, too many to list."
 
 
+def test_the_first_problems_of_an_answer_with_a_json_schema_are_told() -> None:
+    form = AnswerForm(name="answer", schema={"items": {"type": "string"}})
+    assert problem(form, [1]) == '0: 1 is not of type "string"'
+    text = problem(form, [1] * 30)
+    assert text.startswith('0: 1 is not of type "string"; 1: 1 is not')
+    assert text.endswith('19: 1 is not of type "string"; and 10 more problems')
+
+
 def test_an_answer_has_so_many_values() -> None:
     assert problem(MODEL, {"names": [1] * MAX_VALUES}) == "It has more than 200,000 values. Make it shorter."
     assert MODEL.parse(json.dumps({"names": ["," * MAX_VALUES]}))
@@ -40,7 +48,7 @@ def test_an_answer_has_so_many_values() -> None:
     ("schema", "value", "words"),
     [
         ({"type": "object"}, [1] * 100_000, '] is not of type "object"'),
-        ({"items": {"type": "string"}}, [1] * 100_000, '0: 1 is not of type "string"'),
+        ({"items": {"type": "string"}}, [1] * 100_000, '0: 1 is not of type "string"; there may be more problems'),
         ({"items": {"anyOf": [{"type": "string"}, {"type": "null"}]}}, [1] * 100_000, "0: 1 is not valid under any"),
         ({"anyOf": [{"items": {"type": "string"}}, {"maxItems": 1}]}, [1] * 100_000, "does not match the schema."),
         ({"items": {"allOf": [{"minLength": 1}] * 4000}}, ["a"] * 20_000, "too large to be checked"),
