@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from musterd.core.errors import Conflict
+from musterd.features.usage import store as usage
+from musterd.features.usage.store import EVERYBODY
 from musterd.imports import store
 from musterd.imports.runs import Names
 from musterd.imports.sessions import imported_session
@@ -74,3 +76,26 @@ async def test_two_imports_store_a_run_once(records: Records) -> None:
         importing = await waiting(records, records.database.write(lambda tx: store.store_part(tx, second, NOW)))
     assert [skipped.run_id for skipped in (await importing).skipped] == ["r1"]
     assert await sessions_of_runs(records) == [("m1", "first"), ("r1", "first")]
+
+
+async def test_a_day_that_is_closed_during_an_import_has_the_imported_runs(records: Records) -> None:
+    day = usage.day_of(BEGIN)
+    before = await records.database.scan(lambda tx: usage.count(tx, day))
+    part = part_of("old")
+    async with held(records, lambda tx: store.store_part(tx, part, NOW)):
+        close = records.database.write(lambda tx: usage.close(tx, day, before, NOW, late_imports=0))
+        closing = await waiting(records, close)
+    assert not await closing
+    after = await records.database.scan(lambda tx: usage.count(tx, day))
+    assert (after[EVERYBODY].runs, after[EVERYBODY].late_imports) == ({"team": 1}, 1)
+
+
+async def test_runs_that_are_imported_while_a_day_is_closed_are_added_to_it(records: Records) -> None:
+    day = usage.day_of(BEGIN)
+    before = await records.database.scan(lambda tx: usage.count(tx, day))
+    part = part_of("old")
+    async with held(records, lambda tx: usage.close(tx, day, before, NOW, late_imports=0)):
+        importing = await waiting(records, records.database.write(lambda tx: store.store_part(tx, part, NOW)))
+    await importing
+    (closed,) = await records.database.scan(lambda tx: usage.closed_days(tx, None, day, day))
+    assert closed.figures.runs == {"team": 1}

@@ -126,7 +126,7 @@ async def test_a_session_that_is_deleted_while_a_day_is_being_kept_still_counts(
     await ran(records, "r2", "s2", DAY_SECONDS, BOB)
     before = await counted(records)
     # Owners' figures are kept a slice at a time, everybody's last. Here a stop comes after the first slice.
-    await records.database.write(lambda tx: usage.close(tx, FIRST, {"ada": before["ada"]}, 9.0))
+    await records.database.write(lambda tx: usage.close(tx, FIRST, {"ada": before["ada"]}, 9.0, late_imports=0))
     await removed(records, "s1")
     after = await counted(records)
     assert after[EVERYBODY].without_names() == before[EVERYBODY].without_names()
@@ -138,9 +138,10 @@ async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
     await ran(records, "r2", "s2", DAY_SECONDS)
     await removed(records, "s2")
     figures = await counted(records)
-    await records.database.write(lambda tx: usage.close(tx, FIRST, figures, 9.0))
+    await records.database.write(lambda tx: usage.close(tx, FIRST, figures, 9.0, late_imports=0))
     await removed(records, "s1")
-    await records.database.write(lambda tx: usage.close(tx, FIRST, {EVERYBODY: DayFigures()}, 10.0))
+    again = {EVERYBODY: DayFigures()}
+    assert not await records.database.write(lambda tx: usage.close(tx, FIRST, again, 10.0, late_imports=0))
     for owner, users in ((None, 1), ("ada", 1)):
         (day,) = await records.database.scan(partial(usage.closed_days, owner=owner, first=FIRST, last=SECOND))
         assert (day.day, day.figures.runs, day.figures.users_count) == (FIRST, {"agent": 2}, users)
@@ -151,7 +152,7 @@ async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
 async def test_runs_that_come_late_are_added_to_a_day_that_is_kept(records: Records) -> None:
     await ran(records, "r1", "s1", DAY_SECONDS)
     kept = await counted(records)
-    await records.database.write(lambda tx: usage.close(tx, FIRST, kept, 9.0))
+    await records.database.write(lambda tx: usage.close(tx, FIRST, kept, 9.0, late_imports=0))
     late: list[tuple[str, str, Caller]] = [("r2", "s1", ADA), ("r3", "s3", ADA), ("r4", "s4", BOB)]
     for run_id, session_id, caller in late:
         await ran(records, run_id, session_id, DAY_SECONDS, caller)
@@ -167,7 +168,9 @@ async def test_runs_that_come_late_are_added_to_a_day_that_is_kept(records: Reco
 async def test_runs_that_come_late_are_added_to_the_owners_whose_figures_are_kept(records: Records) -> None:
     await ran(records, "r1", "s1", DAY_SECONDS)
     kept = await counted(records)
-    await records.database.write(lambda tx: usage.close(tx, FIRST, {"ada": kept["ada"]}, 9.0))  # a stop came here
+    await records.database.write(
+        lambda tx: usage.close(tx, FIRST, {"ada": kept["ada"]}, 9.0, late_imports=0)
+    )  # a stop came here
     for run_id, caller in (("r2", ADA), ("r3", BOB)):
         await ran(records, run_id, f"s-{run_id}", DAY_SECONDS, caller)
         await records.database.write(partial(usage.add_late, roots=[run_id], now=10.0))
@@ -175,6 +178,57 @@ async def test_runs_that_come_late_are_added_to_the_owners_whose_figures_are_kep
     assert {owner: figures.runs for owner, figures in after.items()} == {
         "ada": {"agent": 2}, "bob": {"agent": 1}, EVERYBODY: {"agent": 3},
     }  # fmt: skip
+
+
+async def closes(records: Records, figures: dict[str, DayFigures], *owners: str) -> bool:
+    """Whether the first day is closed with these figures, or those of some owners are stored."""
+    late_imports = figures[EVERYBODY].late_imports
+    chosen = {owner: figures[owner] for owner in owners or figures}
+    return await records.database.write(lambda tx: usage.close(tx, FIRST, chosen, 9.0, late_imports=late_imports))
+
+
+async def imported(records: Records, run_id: str, caller: Caller = ADA) -> None:
+    await ran(records, run_id, f"s-{run_id}", DAY_SECONDS, caller)
+    await records.database.write(partial(usage.add_late, roots=[run_id], now=10.0))
+
+
+async def test_a_day_is_not_closed_with_figures_from_before_an_import(records: Records) -> None:
+    await ran(records, "r1", "s1", DAY_SECONDS)
+    await ran(records, "r2", "s2", DAY_SECONDS)
+    before = await counted(records)
+    await imported(records, "r3")
+    await removed(records, "s2")
+    assert not await closes(records, before)
+    await imported(records, "r4", BOB)
+    assert not await closes(records, before)
+    after = await counted(records)
+    assert after[EVERYBODY].runs == {"agent": 4}
+    assert await closes(records, after)
+    for owner, runs in ((None, 4), ("ada", 3), ("bob", 1)):
+        (day,) = await records.database.scan(partial(usage.closed_days, owner=owner, first=FIRST, last=SECOND))
+        assert (day.figures.runs, day.figures.usage.input_tokens) == ({"agent": runs}, 6 * runs)
+
+
+async def test_an_import_between_two_slices_of_closing_a_day_is_counted(records: Records) -> None:
+    await ran(records, "r1", "s1", DAY_SECONDS)
+    await ran(records, "r2", "s2", DAY_SECONDS, BOB)
+    before = await counted(records)
+    assert await closes(records, before, "ada")
+    await imported(records, "r3")
+    assert not await closes(records, before, "bob", EVERYBODY)
+    after = await counted(records)
+    assert {owner: figures.runs for owner, figures in after.items()} == {
+        "ada": {"agent": 2}, "bob": {"agent": 1}, EVERYBODY: {"agent": 3},
+    }  # fmt: skip
+    assert await closes(records, after)
+    (day,) = await records.database.scan(partial(usage.closed_days, owner=None, first=FIRST, last=SECOND))
+    assert day.figures.runs == {"agent": 3}
+
+
+async def test_figures_of_earlier_programs_are_read() -> None:
+    figures = DayFigures(runs={"agent": 1}).as_json()
+    del figures["late_imports"]
+    assert DayFigures.from_json(figures) == DayFigures(runs={"agent": 1})
 
 
 async def test_what_runs_is_told_from_what_is_over(records: Records) -> None:

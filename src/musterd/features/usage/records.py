@@ -17,6 +17,8 @@ class DayFigures:
     :param users_before: the number of further users, whose hashes are not kept any more.
     :param usage: tokens of all model calls, including those of members.
     :param models: the number of runs, members' too, of each model: by its name and its provider.
+    :param late_imports: how many imports have added runs to the day before it was closed. The figures that were counted
+        before one of them are not final.
     """
 
     runs: dict[str, int] = field(default_factory=dict)
@@ -25,6 +27,7 @@ class DayFigures:
     users_before: int = 0
     usage: Usage = field(default_factory=Usage)
     models: dict[tuple[str, str], int] = field(default_factory=dict)
+    late_imports: int = 0
 
     @property
     def users_count(self) -> int:
@@ -50,6 +53,7 @@ class DayFigures:
         self.users |= other.users
         self.users_before += other.users_before
         self.usage.add(other.usage)
+        self.late_imports += other.late_imports
 
     @classmethod
     def sum(cls, parts: "Iterable[DayFigures]") -> "DayFigures":
@@ -68,6 +72,7 @@ class DayFigures:
             "users_before": self.users_before,
             "usage": self.usage.as_json(),
             "models": [[model, provider, count] for (model, provider), count in sorted(self.models.items())],
+            "late_imports": self.late_imports,
         }
 
     @classmethod
@@ -80,6 +85,7 @@ class DayFigures:
             users_before=value["users_before"],
             usage=Usage.from_json(value["usage"]),
             models={(model, provider): count for model, provider, count in value["models"]},
+            late_imports=value.get("late_imports", 0),  # earlier programs did not write it
         )
 
 

@@ -34,7 +34,8 @@ def _close(day: str, figures: store.ByOwner, now: float, owners: Sequence[str]) 
     """The transaction that stores the figures of a day for some owners."""
 
     async def close(tx: Tx) -> int:
-        await store.close(tx, day, {owner: figures[owner] for owner in owners}, now)
+        late_imports = figures[store.EVERYBODY].late_imports
+        await store.close(tx, day, {owner: figures[owner] for owner in owners}, now, late_imports=late_imports)
         return len(owners)
 
     return close

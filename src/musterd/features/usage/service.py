@@ -84,9 +84,11 @@ class UsageService:
         # A caller that sees only its own runs has not counted the whole day.
         # The figures are as final now as they were when they were counted: the day is past, and all its runs have
         # ended. If runs were removed in between, they are in the count, and this write replaces the row that they were
-        # added to.
+        # added to. If runs were imported in between, nothing is stored, and the next call counts the day again.
         if counted.can_close and owner is None:
-            await self._database.write(lambda tx: store.close(tx, counted.day, counted.figures, now))
+            late_imports = counted.figures[EVERYBODY].late_imports
+            closing = partial(store.close, day=counted.day, figures=counted.figures, now=now, late_imports=late_imports)
+            await self._database.write(closing)
 
     def refresh_in_background(self) -> bool:
         """Start to refresh in the background; return False if a refresh is already running."""

@@ -3,7 +3,7 @@
 A run counts for the day (UTC) of its acceptance. ``daily_metrics`` has two kinds of rows. A past day on which every run
 has finished is *closed*: its figures are stored (``is_over = 1``), for everybody (owner "") and for each owner, and
 change only if runs of the day are imported later. For any other day a row holds the figures of runs that were removed
-since (``is_over = 0``), so that the figures of a day never shrink.
+since (``is_over = 0``), so that the figures of a day never shrink, and how many imports have added runs to the day.
 """
 
 import hashlib
@@ -172,10 +172,19 @@ async def closable(tx: Tx, day: str, now: float) -> ByOwner | None:
     return await count(tx, day)
 
 
-async def close(tx: Tx, day: str, figures: ByOwner, now: float) -> None:
-    """Store the final figures of a day. It counts as closed once those of :data:`EVERYBODY` are stored."""
+async def close(tx: Tx, day: str, figures: ByOwner, now: float, *, late_imports: int) -> bool:
+    """Store the final figures of a day. It counts as closed once those of :data:`EVERYBODY` are stored.
+
+    :param late_imports: those of :data:`EVERYBODY` when the figures were counted.
+    :return: False if the day was closed meanwhile, or runs were imported that the figures do not include. Then nothing
+        is stored.
+    """
+    await tx.one(TURN, {})  # so that an import either finds these figures, or is found here
+    if await is_closed(tx, day) or (await _kept(tx, day, EVERYBODY)).late_imports != late_imports:
+        return False
     for owner in sorted(figures):
         await _put(tx, day, owner, figures[owner].without_names(), 1, now)
+    return True
 
 
 async def keep_removed(tx: Tx, roots: Sequence[str], now: float) -> None:
@@ -184,9 +193,7 @@ async def keep_removed(tx: Tx, roots: Sequence[str], now: float) -> None:
     days = await _days_of(tx, only)
     if not days:
         return
-    # One transaction at a time reads and changes the sums. A day that is being closed is not locked: PUT leaves rows of
-    # a closed day unchanged.
-    await tx.one(TURN, {})
+    await tx.one(TURN, {})  # one transaction at a time reads and changes the sums
     for day in days:
         if not await is_closed(tx, day):
             figures = await _count_runs(tx, day, only)
@@ -196,9 +203,12 @@ async def keep_removed(tx: Tx, roots: Sequence[str], now: float) -> None:
 
 
 async def add_late(tx: Tx, roots: Sequence[str], now: float) -> None:
-    """Add the figures of root runs that were just imported to those that are stored as final for their days."""
+    """Add the figures of root runs that were just imported to those that are stored as final for their days.
+
+    Figures that were counted but are not stored yet, because a day is being closed, are made invalid.
+    """
     only = {"roots": jsontext.dumps(list(roots))}
-    days = [day for day in await _days_of(tx, only) if await tx.all(CLOSED, {"day": day})]
+    days = await _days_of(tx, only)
     if not days:
         return
     await tx.one(TURN, {})  # as in keep_removed()
@@ -206,6 +216,10 @@ async def add_late(tx: Tx, roots: Sequence[str], now: float) -> None:
         stored = {
             row["owner"]: DayFigures.from_json(json.loads(row["figures"])) for row in await tx.all(CLOSED, {"day": day})
         }
+        if EVERYBODY not in stored:
+            await _add_removed(tx, day, EVERYBODY, DayFigures(late_imports=1), now)
+        if not stored:
+            continue
         late = await _count_runs(tx, day, only)
         late[EVERYBODY] = DayFigures.sum(late.values())
         for owner in sorted(late):
@@ -223,10 +237,14 @@ async def _days_of(tx: Tx, roots: dict[str, str]) -> list[str]:
 
 
 async def _add_removed(tx: Tx, day: str, owner: str, figures: DayFigures, now: float) -> None:
-    for row in await tx.all(REMOVED, {"day": day}):
-        if row["owner"] == owner:
-            figures.add(DayFigures.from_json(json.loads(row["figures"])))
+    figures.add(await _kept(tx, day, owner))
     await _put(tx, day, owner, figures, 0, now)
+
+
+async def _kept(tx: Tx, day: str, owner: str) -> DayFigures:
+    """What is stored for a day that is not closed."""
+    rows = [row for row in await tx.all(REMOVED, {"day": day}) if row["owner"] == owner]
+    return DayFigures.sum(DayFigures.from_json(json.loads(row["figures"])) for row in rows)
 
 
 async def _put(tx: Tx, day: str, owner: str, figures: DayFigures, is_over: int, now: float) -> None:
