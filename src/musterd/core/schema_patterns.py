@@ -33,26 +33,49 @@ def without_unsupported_patterns(schema: JsonObject) -> Remainder:
 
 @dataclass(slots=True)
 class _Reader:
+    """Reads a schema once.
+
+    :ivar _changes: how many keywords were left out so far.
+    :ivar _references: how many references were read so far.
+    """
+
     left_out: list[str] = field(default_factory=list)
+    _changes: int = 0
+    _references: int = 0
     _size: int = 0
     _supported: dict[str, bool] = field(default_factory=dict)
 
     def remaining_object(self, part: JsonObject) -> JsonObject:
         remaining: JsonObject = {}
+        choices: Json = None
         for keyword, value in part.items():
-            if keyword in DATA:
-                remaining[keyword] = value
-            elif keyword in MAPPINGS and isinstance(value, dict):
-                remaining[keyword] = {
-                    name: self._remaining(item)
-                    for name, item in value.items()
-                    if keyword != "patternProperties" or self._keeps(name)
-                }
+            before = self._changes, self._references
             # The other keywords decide what "unevaluated" means.
-            elif keyword not in UNEVALUATED and (keyword != "pattern" or self._keeps(value)):
-                remaining[keyword] = self._remaining(value)
-        _widen(part, remaining)
+            if keyword in UNEVALUATED or (keyword == "pattern" and not self._keeps(value)):
+                self._changes += 1
+                continue
+            rest = self._remaining_value(keyword, value)
+            if keyword not in _NARROWED or before == (self._changes, self._references):
+                remaining[keyword] = rest
+                continue
+            self._changes += 1
+            if keyword == "oneOf":  # several of the choices may match now
+                choices = rest
+        if choices is not None:
+            remaining.setdefault("anyOf", choices)
+        if len(remaining.get("patternProperties", ())) < len(part.get("patternProperties", ())):
+            remaining.pop("additionalProperties", None)
         return remaining
+
+    def _remaining_value(self, keyword: str, value: Json) -> Json:
+        if keyword in DATA:
+            return value
+        self._references += keyword in REFERENCES
+        if keyword in MAPPINGS and isinstance(value, dict):
+            names = [name for name in value if keyword != "patternProperties" or self._keeps(name)]
+            self._changes += len(value) - len(names)
+            return {name: self._remaining(value[name]) for name in names}
+        return self._remaining(value)
 
     def _remaining(self, part: Json) -> Json:
         if isinstance(part, list):
@@ -71,23 +94,6 @@ class _Reader:
         if not self._supported[pattern]:
             self.left_out.append(pattern)
         return self._supported[pattern]
-
-
-def _widen(part: JsonObject, remaining: JsonObject) -> None:
-    """Make ``remaining`` accept all that ``part`` accepts, after patterns in its values were left out."""
-    for keyword in _NARROWED:
-        if keyword in remaining and (remaining[keyword] != part[keyword] or _has_reference(part[keyword])):
-            value = remaining.pop(keyword)
-            if keyword == "oneOf":  # several of the choices may match now
-                remaining.setdefault("anyOf", value)
-    if len(remaining.get("patternProperties", ())) < len(part.get("patternProperties", ())):
-        remaining.pop("additionalProperties", None)
-
-
-def _has_reference(part: Json) -> bool:
-    if isinstance(part, dict):
-        return any(keyword in part for keyword in REFERENCES) or any(map(_has_reference, part.values()))
-    return isinstance(part, list) and any(map(_has_reference, part))
 
 
 def _is_supported(pattern: str) -> bool:

@@ -90,3 +90,12 @@ def test_very_many_patterns_are_read_in_a_fraction_of_a_second() -> None:
     with cpu_at_most(2):
         remainder = without_unsupported_patterns({"$defs": patterns})
     assert len(remainder.left_out) == 100_000
+
+
+def test_a_deep_schema_is_read_in_linear_time() -> None:
+    part: dict[str, Any] = {"properties": {f"p{number}": {"type": "string"} for number in range(6_000)}}
+    for _ in range(200):
+        part = {"not": part}
+    with cpu_at_most(1):
+        schema = {"properties": {"text": {"pattern": "^(?!x)"}}, "allOf": [part]}
+        assert without_unsupported_patterns(schema).left_out == ["^(?!x)"]
