@@ -76,6 +76,7 @@ class SchemaCost:
     :ivar here: how many of its parts apply to the value itself.
     :ivar inside: the most of its parts that apply to one of the values in the value.
     :ivar compiling: the size of its patterns, to compile them.
+    :ivar negated: its parts below ``not``, each counted once for every ``not`` above it: the library copies them.
     :ivar matching_here: the most steps for one character of the value, if it is a text.
     :ivar matching_inside: the same for a text in the value.
     :ivar loops: how often a part that refers to itself may apply to one value within it.
@@ -93,6 +94,7 @@ class SchemaCost:
     here: int = 1
     inside: int = 0
     compiling: int = 0
+    negated: int = 0
     matching_here: int = 0
     matching_inside: int = 0
     loops: int = 0
@@ -134,6 +136,7 @@ class SchemaCost:
     def _add_size(self, other: "SchemaCost") -> None:
         self.parts += other.parts
         self.compiling += other.compiling
+        self.negated += other.negated
         self.choices += other.choices
         self.leaf_choices += other.leaf_choices
         self.names |= other.names
@@ -150,7 +153,7 @@ def schema_cost(schema: JsonObject) -> SchemaCost:
         cost = meter.root_cost()
     except RecursionError as error:
         raise _too_many_parts() from error
-    _require_few(cost.parts)
+    _require_few(cost.parts + cost.negated)
     cost.copies, cost.unresolved = cost.parts - meter.visited, meter.unresolved
     return cost
 
@@ -179,6 +182,7 @@ class _Meter:
         for target in self._recursive:
             cost.parts += target.parts
             cost.compiling += target.compiling
+            cost.negated += target.negated
             cost.here += target.width
             cost.inside += target.width
             cost.matching_inside += target.matching
@@ -224,6 +228,8 @@ class _Meter:
         elif name == "pattern" and isinstance(value, str):
             cost.add(pattern_cost(value))
             cost.names.add(None)
+        if name == "not":
+            cost.negated += cost.parts
         if name in _CHOICES:
             if cost.inside or cost.loops:
                 cost.choices = cost.here + cost.inside
@@ -290,7 +296,7 @@ class _Meter:
             self._reached[reference] = ancestor
             self._reach(ancestor)
         self._recursive.append(cost)
-        return replace(cost, parts=0, compiling=0)  # root_cost counts them once
+        return replace(cost, parts=0, compiling=0, negated=0)  # root_cost counts them once
 
     def _reach(self, reference: str) -> None:
         """Note that the target that is being measured leads to ``reference``, which is being measured too."""
