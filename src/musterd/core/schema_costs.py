@@ -153,7 +153,7 @@ def schema_cost(schema: JsonObject) -> SchemaCost:
         cost = meter.root_cost()
     except RecursionError as error:
         raise _too_many_parts() from error
-    _require_few(cost.parts + cost.negated)
+    require_few_parts(cost.parts + cost.negated)
     cost.copies, cost.unresolved = cost.parts - meter.visited, meter.unresolved
     return cost
 
@@ -211,7 +211,7 @@ class _Meter:
 
     def _visit(self) -> None:
         self.visited += 1  # stop as soon as the visited parts alone are too many
-        _require_few(self.visited)
+        require_few_parts(self.visited)
 
     def _keyword_cost(self, name: str, value: Json) -> SchemaCost:
         if name in DATA:
@@ -241,7 +241,7 @@ class _Meter:
     def _data_cost(self, name: str, value: Json) -> SchemaCost:
         size = value_size(value).values
         self.visited += size
-        _require_few(self.visited)
+        require_few_parts(self.visited)
         if name != "enum" or not isinstance(value, list):
             return SchemaCost(parts=size)
         has_objects = any(isinstance(item, dict | list) for item in value)
@@ -271,7 +271,7 @@ class _Meter:
             return SchemaCost(parts=0, loops=1, inside=1)
         if reference not in self._costs:
             self._costs[reference] = self._measured(reference)
-            _require_few(self._costs[reference].parts)
+            require_few_parts(self._costs[reference].parts)
         elif (ancestor := self._reached.get(reference)) in self._places:
             self._reach(ancestor)
         return self._costs[reference]
@@ -308,7 +308,11 @@ def _too_many_parts() -> SchemaRefused:
     return SchemaRefused(expected, is_too_large=True)
 
 
-def _require_few(parts: int) -> None:
+def require_few_parts(parts: int) -> None:
+    """Refuse a schema that has more parts than can be checked.
+
+    :raises SchemaRefused: it has.
+    """
     if parts > LARGEST_SCHEMA:
         raise _too_many_parts()
 

@@ -7,7 +7,15 @@ a part of them accepts more, like ``not``, and that contain such a pattern or a 
 from dataclasses import dataclass, field
 
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.schema_costs import DATA, LARGEST_PATTERNS, MAPPINGS, REFERENCES, UNEVALUATED, pattern_cost
+from musterd.core.schema_costs import (
+    DATA,
+    LARGEST_PATTERNS,
+    MAPPINGS,
+    REFERENCES,
+    UNEVALUATED,
+    pattern_cost,
+    require_few_parts,
+)
 
 _NARROWED = ("not", "if", "contains", "oneOf")
 _TRY_SIZE = 10
@@ -26,7 +34,10 @@ class Remainder:
 
 
 def without_unsupported_patterns(schema: JsonObject) -> Remainder:
-    """``schema`` without the patterns that take more than linear time, are too large, or are no patterns."""
+    """``schema`` without the patterns that take more than linear time, are too large, or are no patterns.
+
+    :raises SchemaRefused: it has too many parts, so that it cannot be checked without them either.
+    """
     reader = _Reader()
     return Remainder(schema=reader.remaining_object(schema), left_out=list(dict.fromkeys(reader.left_out)))
 
@@ -40,12 +51,14 @@ class _Reader:
     """
 
     left_out: list[str] = field(default_factory=list)
+    _parts: int = 0
     _changes: int = 0
     _references: int = 0
     _size: int = 0
     _supported: dict[str, bool] = field(default_factory=dict)
 
     def remaining_object(self, part: JsonObject) -> JsonObject:
+        self._count(part)
         remaining: JsonObject = {}
         choices: Json = None
         for keyword, value in part.items():
@@ -72,6 +85,7 @@ class _Reader:
             return value
         self._references += keyword in REFERENCES
         if keyword in MAPPINGS and isinstance(value, dict):
+            self._count(value)
             names = [name for name in value if keyword != "patternProperties" or self._keeps(name)]
             self._changes += len(value) - len(names)
             return {name: self._remaining(value[name]) for name in names}
@@ -81,6 +95,10 @@ class _Reader:
         if isinstance(part, list):
             return [self._remaining(item) for item in part]
         return self.remaining_object(part) if isinstance(part, dict) else part
+
+    def _count(self, values: JsonObject) -> None:
+        self._parts += len(values)
+        require_few_parts(self._parts)
 
     def _keeps(self, pattern: Json) -> bool:
         """Whether the pattern stays; otherwise note it."""

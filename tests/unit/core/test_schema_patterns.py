@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from musterd.core.schema_checks import arguments_check, schema_problem
+from musterd.core.schema_costs import SchemaRefused
 from musterd.core.schema_patterns import without_unsupported_patterns
 from tests.support.cpu_time import cpu_at_most
 
@@ -86,10 +87,16 @@ def test_other_refused_schemas_are_not_checked() -> None:
 
 
 def test_very_many_patterns_are_read_in_a_fraction_of_a_second() -> None:
+    patterns = {f"a{place}": {"pattern": f"(?=a{place})"} for place in range(9_000)}
+    with cpu_at_most(1):
+        assert len(without_unsupported_patterns({"$defs": patterns}).left_out) == 9_000
+
+
+def test_what_is_too_large_without_its_patterns_is_not_read() -> None:
     patterns = {f"a{place}": {"pattern": f"(?=a{place})"} for place in range(100_000)}
-    with cpu_at_most(2):
-        remainder = without_unsupported_patterns({"$defs": patterns})
-    assert len(remainder.left_out) == 100_000
+    with cpu_at_most(0.5), pytest.raises(SchemaRefused):
+        without_unsupported_patterns({"$defs": patterns})
+    assert arguments_check({"properties": patterns}) is None
 
 
 def test_a_deep_schema_is_read_in_linear_time() -> None:
