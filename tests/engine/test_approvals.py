@@ -5,11 +5,13 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
 
 from musterd import Agent, Team, ToolContext, ask_user, get_user_input, tool
+from musterd.core import clock
 from musterd.core.approvals import Resolution
 from musterd.core.errors import Conflict, Forbidden, InvalidInput
 from musterd.core.events import EventKind
@@ -21,6 +23,7 @@ from tests.engine.conftest import Engines
 from tests.support.crashes import check_calls, check_each_event_once
 from tests.support.engine import NOBODY, EngineHarness, read_all
 from tests.support.held_model import HeldModel
+from tests.support.time_limits import CallTimes
 
 LEADERS = '[[TOOL pay {"n": 1}]]'
 MEMBERS = '[[DELEGATE one: <TOOL pay {"n": 1}>]]'
@@ -38,6 +41,7 @@ class Desk:
         self.booked: list[tuple[str, int, str]] = []
         self.is_hanging = False
         self.has_hung = asyncio.Event()
+        self.times: CallTimes | None = None  # with it, the time of a call that hangs is over at once
 
     def team(self, **flags: Any) -> Team:
         """A team whose leader and member have the tools; ``flags`` are those of ``pay``."""
@@ -49,6 +53,8 @@ class Desk:
             self.keys.add(context.idempotency_key)
             if self.is_hanging:
                 self.has_hung.set()
+                if self.times is not None:
+                    self.times.end()
                 await asyncio.Event().wait()
             context.session_state[f"paid {n}"] = True
             return f"paid {n}"
@@ -255,6 +261,37 @@ async def test_a_call_that_is_cut_off_behind_its_approval_is_a_question_anew(
         view = await second.end_of("r1")
         check_each_event_once(await second.stored("r1"))
     assert (view.row.state, desk.paid, len(desk.keys)) == (RunState.COMPLETED, {1: 1}, 1)
+
+
+async def test_a_confirmed_call_whose_time_is_over_is_a_question_anew(
+    engines: Engines, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.times, desk.is_hanging = CallTimes(monkeypatch), True
+    async with engines(teams=[desk.team(timeout_seconds=60)]) as harness:
+        (requirement,) = waiting(await harness.run(LEADERS, "r1"))
+        await decide(harness, requirement["id"])
+        (question,) = waiting(await harness.end_of("r1"))
+        assert (question["kind"], desk.paid) == ("unknown_outcome", {1: 1}), "the approval was for one call"
+        assert question["id"] != requirement["id"]
+        desk.is_hanging = False
+        await decide(harness, question["id"])
+        view = await harness.end_of("r1")
+        assert await approvals(harness) == [("consumed", "approved"), ("consumed", "approved")]
+    assert (content(view), desk.paid) == ("completed: Done: paid 1", {1: 2})
+    assert len(desk.keys) == 1, "the same idempotency key"
+
+
+async def test_a_confirmed_call_whose_time_is_over_has_failed_if_the_team_says_so(
+    engines: Engines, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.times, desk.is_hanging = CallTimes(monkeypatch), True
+    team = replace(desk.team(timeout_seconds=60), on_unknown_effect="fail")
+    async with engines(teams=[team]) as harness:
+        (requirement,) = waiting(await harness.run(LEADERS, "r1"))
+        await decide(harness, requirement["id"])
+        view = await harness.end_of("r1")
+    assert "No result after 60 s; its outcome is unknown." in content(view)
+    assert (view.row.state, desk.paid) == (RunState.COMPLETED, {1: 1})
 
 
 async def test_a_call_that_may_be_made_again_is_not_asked_about_twice(engines: Engines, desk: Desk) -> None:
@@ -493,6 +530,17 @@ async def test_the_servers_own_limit_takes_the_declared_decision_too(engines: En
         await read_all(harness.runs.subscribe("r1"), is_new=False)
         assert await approvals(harness) == [("consumed", "approved")]
     assert desk.paid == {1: 1}
+
+
+async def test_the_servers_own_limit_leaves_a_decision_the_time_that_its_tool_declares(
+    engines: Engines, desk: Desk
+) -> None:
+    teams = [desk.team(decide_within_seconds=3600, default_decision="approve")]
+    async with engines(teams=teams, pause_seconds=0.01) as harness:
+        view = await harness.run(LEADERS, "r1")
+        (requirement,) = waiting(view)
+        (row,) = await harness.records.select("SELECT expires_at FROM runs WHERE run_id = 'r1'")
+        assert row["expires_at"] == requirement["expires_at"] > clock.now() + 1800
 
 
 async def test_a_call_that_needs_approval_is_not_decided_by_the_runs_client(engines: Engines, desk: Desk) -> None:

@@ -352,6 +352,7 @@ class Journal:
         """
         if approval.decision is None:
             raise Waits([approval.requirement])
+        del self._approvals[intent.path]  # it counts for one call: if the outcome is unknown, a person is asked again
         self._outbox.batch.consumed.append(intent.path)
         return await self._apply_decision(intent, clock.now(), approval.decision, NOT_MADE)
 

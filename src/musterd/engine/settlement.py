@@ -163,9 +163,13 @@ def _cost(attempt: Attempt) -> float | None:
 
 
 def _expires_at(attempt: Attempt, requirements: Sequence[Requirement], at: float) -> float:
-    """When the first of these requirements takes its default decision, or the run ends without a decision."""
-    declared = [requirement.expires_at for requirement in requirements if requirement.expires_at is not None]
-    return min([at + attempt.resources.settings.pause_seconds, *declared])
+    """When the first of these requirements takes its default decision, or the run ends without a decision.
+
+    The server's limit is for those that have no time of their own.
+    """
+    limit = at + attempt.resources.settings.pause_seconds
+    times = (requirement.expires_at for requirement in requirements)
+    return min((limit if own is None else own for own in times), default=limit)
 
 
 def _seconds_so_far(attempt: Attempt, at: float) -> float:
