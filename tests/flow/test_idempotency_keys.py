@@ -288,6 +288,21 @@ async def test_other_decisions_under_the_key(shop: ServerClient) -> None:
     assert REPLAYED not in (await decide(shop, "r2", two, "k2")).headers
 
 
+@pytest.mark.parametrize("name", ["tool_args", "user_input_schema"])
+async def test_other_arguments_under_the_key(shop: ServerClient, name: str) -> None:
+    question = (await shop.run('[[TOOL pay {"n": 1}]]', session_id="s1", run_id="r1"))["requirements"][0]
+    call_id = question["tool_execution"]["tool_call_id"]
+    answers = []
+    for n in (20, 15):
+        values: Any = {"n": n} if name == "tool_args" else [{"name": "n", "value": n}]
+        tools = json.dumps([{"tool_call_id": call_id, "confirmed": True, name: values}])
+        data = {"session_id": "s1", "tools": tools, "stream": "false"}
+        answers.append(await shop.http.post("/teams/demo-team/runs/r1/continue", data=data, **key()))
+    first, second = answers
+    assert (first.status_code, first.json()["content"].endswith("paid 20")) == (200, True), first.text
+    problem(second, 409, "CONFLICT")
+
+
 async def test_the_same_key_for_another_operation_is_another_key(client: ServerClient) -> None:
     done = (await client.post("hello", session_id="s1", stream="false", **key())).json()
     answer = await cancel(client, done["run_id"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
+from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import ComponentKind, ToolCall
 from musterd.core.schema_checks import schema_problem
@@ -149,6 +150,13 @@ class Decision:
         if default == "approve":
             return cls(key=key, verdict=Verdict.RUN)
         return cls(key=key, verdict=Verdict.REFUSED, note=NOT_DECIDED_IN_TIME)
+
+
+def as_sent(decisions: Sequence[Decision]) -> str:
+    """The text of decisions that tells a repeated request from another one: it has all that a client may change."""
+    return jsontext.canonical(
+        [[sent.key, sent.as_json(), sent.args, sent.tool_values, sent.is_explicit] for sent in decisions]
+    )
 
 
 NOT_DECIDED_IN_TIME = "The call was not made because no decision arrived in time."

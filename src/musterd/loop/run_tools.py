@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 from pydantic_ai.tools import ToolDefinition
 
-from musterd.core.error_logging import exception_message, log_failure
+from musterd.core.error_logging import log_failure
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind
@@ -228,5 +228,5 @@ async def _factory_tools(tree: RunTree, run: Assignment, source: ToolFactory) ->
         return tool_list
     except Exception as error:
         log_failure("the function in tools= failed", error, component=run.component.id, run_id=run.run_id)
-        reason = exception_message(error)
-        raise RunFailed(f"The tools of {run.component.name} could not be created: {reason}", "tools_failed") from error
+        problem = f"The tools of {run.component.name} could not be created; see the server's log"
+        raise RunFailed(problem, "tools_failed") from error

@@ -11,7 +11,7 @@ from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.core.records import Input, Output, RunRow, RunView, StepView
-from musterd.core.requirements import Decision
+from musterd.core.requirements import Decision, as_sent
 from musterd.core.states import RunState
 from musterd.declare import BaseComponent, WorkflowComponent, unsupported
 from musterd.engine.resources import Resources
@@ -345,8 +345,7 @@ class RunService:
         if view.row.parent_id is not None:
             raise NotFound("Run not found")
         run_id, source = ref.run_id, DecisionSource(by=ref.caller.user_id or "client", now=clock.now())
-        decisions_text = jsontext.canonical([[decision.key, decision.as_json()] for decision in decisions])
-        request = request_of("continue", key, ref.caller, *ref.key_parts, decisions_text)
+        request = request_of("continue", key, ref.caller, *ref.key_parts, as_sent(decisions))
 
         async def store(tx: Tx) -> Performed[DecisionResult]:
             run = await decide(SessionTx(tx, view.row.session_id), run_id, decisions, source)

@@ -64,8 +64,10 @@ async def test_a_function_that_gives_no_tools_fails_the_run(tools: Any) -> None:
         return tools
 
     harness = LoopHarness(Agent(id="solo", name="Solo", model=TurnModel("answer"), tools=tools_of))
-    with pytest.raises(RunFailed, match=r"^The tools of Solo could not be created: ") as caught:
+    with pytest.raises(RunFailed) as caught:
         await harness.drive()
+    # Clients read it, and an exception's text may hold a password.
+    assert str(caught.value) == "The tools of Solo could not be created; see the server's log"
     assert caught.value.code == "tools_failed"
 
 
