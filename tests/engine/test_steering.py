@@ -116,6 +116,28 @@ async def test_what_comes_too_late_begins_the_sessions_next_run(engines: Engines
     assert (view.row.started_at or 0) >= (second.row.ended_at or 0)
 
 
+async def test_the_next_run_has_the_limits_of_the_first_one(engines: Engines, model: HeldModel) -> None:
+    options = {
+        "budget": {"calls": 9},
+        "dependencies": {"a": 1},
+        "metadata": {"b": 2},
+        "knowledge_filters": {"tenant": "a"},
+        "output_schema": {"type": "object"},
+    }
+    async with engines(agents=[Agent(id="solo", model=model)]) as harness:
+        first, second = '[[SAY {"n": 1}]]', '[[SAY {"n": 2}]]'
+        hold = model.hold(first)
+        await harness.start(first, "r1", options={**options, "session_state": {"c": 3}})
+        await hold.reached.wait()
+        await send(harness, "r1", second)
+        hold.release()
+        await harness.end_of("r1")
+        (message,) = await sent_to(harness, "r1")
+        view = await harness.end_of(message.next_run_id or "")
+    assert view.row.state is RunState.COMPLETED
+    assert view.input.options == options, "the state of the session is what the first run left"
+
+
 async def test_a_message_is_read_again_by_the_attempt_that_goes_on_and_taken_once(
     engines: Engines, model: HeldModel
 ) -> None:

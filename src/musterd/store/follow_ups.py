@@ -10,8 +10,8 @@ from musterd.store import messages, run_outputs, runs, sessions
 from musterd.store.rows import GET_RUN, run_row
 from musterd.store.shards import SessionTx
 
-_INHERITED = ("budget", "dependencies", "metadata", "webhook_url")
-"""Options that the next run inherits from the finished one; so a message cannot be used to get around a budget."""
+_INHERITED = ("budget", "dependencies", "metadata", "knowledge_filters", "output_schema", "webhook_url")
+"""Options that the next run inherits from the finished one, so that a message is no way around a budget or a filter."""
 
 
 async def begin_next(tx: SessionTx, root_id: str, now: float) -> str | None:
