@@ -172,8 +172,8 @@ def make_storable(response: ModelResponse) -> None:
 def earlier_messages(text: str | None, contents: Mapping[str, bytes] | None = None) -> list[ModelMessage]:
     """The messages of an earlier run as history: without its system message and its own history.
 
-    An answer that was given as a call of the final-answer tool becomes text. A tool call without a stored result is
-    dropped together with all later messages, because providers reject a call without a result. So are trailing
+    An answer that was given as a call of the final-answer tool becomes text. Another tool call without a stored result
+    is dropped together with all later messages, because providers reject a call without a result. So are trailing
     requests that the model never answered.
 
     :param contents: the contents of the media in the messages, by hash.
@@ -192,14 +192,17 @@ def earlier_messages(text: str | None, contents: Mapping[str, bytes] | None = No
         message.metadata = {**(message.metadata or {}), NOTES: {**_notes(message), "from_history": True}}
         messages.append(message)
     if messages and isinstance(messages[-1], ModelResponse):
-        messages[-1].parts = [_final_answer_as_text(part) for part in messages[-1].parts]
+        messages[-1].parts = _with_final_answer_as_text(messages[-1].parts)
     return _without_unanswered_requests(_without_dangling_calls(messages))
 
 
-def _final_answer_as_text(part: ModelResponsePart) -> ModelResponsePart:
-    if isinstance(part, ToolCallPart) and part.tool_name == FINAL_TOOL:
-        return TextPart(part.args_as_json_str())
-    return part
+def _with_final_answer_as_text(parts: Sequence[ModelResponsePart]) -> list[ModelResponsePart]:
+    """The parts of the last response. The calls beside a final answer were never made, so they are left out."""
+    final = next((part for part in parts if isinstance(part, ToolCallPart) and part.tool_name == FINAL_TOOL), None)
+    if final is None:
+        return list(parts)
+    answer = TextPart(final.args_as_json_str())
+    return [answer if part is final else part for part in parts if part is final or not isinstance(part, ToolCallPart)]
 
 
 def _without_unanswered_requests(messages: list[ModelMessage]) -> list[ModelMessage]:

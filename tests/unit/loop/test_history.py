@@ -13,7 +13,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from musterd.loop.conversation import NOTES, message_text
+from musterd.loop.conversation import NOTES, earlier_messages, message_text
 from musterd.loop.history import chat_messages
 from musterd.loop.history_limits import limit_history
 
@@ -94,3 +94,10 @@ def test_a_chat_is_what_was_said_in_the_run_itself() -> None:
         {"role": "user", "content": "see\nthis"},
         {"role": "assistant", "content": json.dumps({"n": 1})},
     ]
+
+
+def test_an_answer_beside_a_call_that_was_not_made_is_history() -> None:
+    look, other = ToolCallPart("look", {}, tool_call_id="a"), ToolCallPart("final_result", {"n": 2}, tool_call_id="c")
+    final = ModelResponse(parts=[look, ToolCallPart("final_result", {"n": 1}, tool_call_id="b"), other])
+    stored = "[" + ",".join(message_text(message) for message in (user_message("one"), final)) + "]"
+    assert texts_of(earlier_messages(stored)) == ["one", json.dumps({"n": 1}, separators=(",", ":"))]
