@@ -172,7 +172,7 @@ async def test_a_deleted_content_leaves_nothing(docs: ServerClient) -> None:
         ({"text_content": "a", "chunker": "zzz"}, "chunker"),
         ({"text_content": "a", "chunk_size": "-5"}, "chunk_size"),
         ({"text_content": "a", "chunk_size": "abc"}, "chunk_size"),
-        ({"text_content": "a", "chunk_size": "5", "chunk_overlap": "5"}, "chunk_overlap"),
+        ({"text_content": "a", "chunk_size": "10", "chunk_overlap": "6"}, "chunk_overlap"),
         ({"text_content": "a", "name": "n" * 256}, "name"),
         ({"url": "file:///etc/hostname"}, "url"),
         ({"url": "http://127.0.0.1:80/health"}, "url"),
@@ -356,3 +356,10 @@ async def test_without_knowledge_bases_nothing_is_found(client: ServerClient) ->
     answer = await client.http.get("/knowledge/config")
     assert problem(answer, 404, "NOT_FOUND") == "No knowledge base is declared"
     assert "knowledge" not in await client.get("/config")
+
+
+async def test_a_second_file_is_refused(docs: ServerClient) -> None:
+    files = [("file", ("a.txt", b"apples")), ("file", ("b.txt", b"pears"))]
+    answer = await docs.http.post(CONTENT, files=files)
+    assert wrong_fields(answer) == [("body", "file")]
+    assert (await docs.get(CONTENT))["data"] == []

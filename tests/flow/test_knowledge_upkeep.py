@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from musterd import Knowledge
+from musterd.core.errors import StartError
 from musterd.core.knowledge import Hit
 from musterd.engine.slices import Slices
 from musterd.features.knowledge import database_vectors, folders, reranking
@@ -73,6 +76,55 @@ async def test_a_folder_is_compared_at_each_start(serve_docs: ServeDocs, tmp_pat
         assert [hit["content"] for hit in (await search(client, "pears plums", search_type="keyword"))["data"]] == [
             "plums"
         ]
+
+
+async def test_files_that_cannot_be_read_are_left_out_and_hold_up_nothing(
+    serve_docs: ServeDocs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, kept = tmp_path / "docs", tmp_path / "docs" / "kept.txt"
+    folder.mkdir()
+    kept.write_text("red apples")
+    docs = Knowledge(id="docs", folder=folder)
+    async with serve_docs(docs) as client:
+        assert await until_listed(client, 1) == ["kept.txt"]
+    (folder / "new.txt").write_text("pears")
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("plums")
+    opened = Path.open
+
+    def refused(path: Path, *args: Any, **options: Any) -> Any:
+        if path == kept:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    async with serve_docs(docs) as client:
+        assert await until_listed(client, 2) == ["kept.txt", "new.txt"]
+        await add(client, "by hand", "uploaded")
+        contents = client.server.service(KnowledgeService)
+        result = await folders.sync(client.server.database, contents, docs, folder, 1000)
+    assert result.skipped == {"kept.txt": "it cannot be read: Permission denied", "caf?.txt": "its name is not UTF-8"}
+    assert (result.added, result.removed) == ([], [])
+
+
+async def test_a_folder_that_cannot_be_read_deletes_nothing(
+    serve_docs: ServeDocs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docs" / "below").mkdir(parents=True)
+    (tmp_path / "docs" / "below" / "a.txt").write_text("red apples")
+    docs = Knowledge(id="docs", folder=tmp_path / "docs")
+    async with serve_docs(docs) as client:
+        assert await until_listed(client, 1) == ["below/a.txt"]
+        scandir = os.scandir
+
+        def refused(path: Any) -> Any:
+            if str(path).endswith("below"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refused)
+        contents = client.server.service(KnowledgeService)
+        with pytest.raises(StartError, match="below cannot be read: Permission denied"):
+            await folders.sync(client.server.database, contents, docs, tmp_path / "docs", 1000)
 
 
 async def test_a_file_of_a_folder_that_failed_is_read_again_at_the_next_start(

@@ -33,6 +33,10 @@ class Site:
         self.requests += 1
         return web.Response(text=f"<html><body><p>{self.text}</p></body></html>", content_type="text/html")
 
+    async def cyrillic(self, request: web.Request) -> web.Response:
+        """A text in an encoding that only the header names."""
+        return web.Response(body="Башня".encode("cp1251"), headers={"Content-Type": "text/plain; charset=windows-1251"})
+
     async def redirect(self, request: web.Request) -> web.Response:
         """A redirect to what the query names."""
         raise web.HTTPFound(request.query["to"])
@@ -71,6 +75,7 @@ async def site() -> AsyncIterator[Site]:
     app = web.Application()
     app.router.add_get("/page", site.page)
     app.router.add_get("/redirect", site.redirect)
+    app.router.add_get("/cyrillic", site.cyrillic)
     app.router.add_get("/again", site.again)
     app.router.add_get("/large", site.large)
     app.router.add_get("/bomb", site.bomb)
@@ -99,6 +104,12 @@ async def fetched(client: ServerClient, url: str) -> dict[str, str]:
     assert answer.status_code == 202, answer.text
     content: dict[str, str] = await client.get(f"{CONTENT}/{answer.json()['id']}", wait=60)
     return content
+
+
+async def test_the_encoding_that_an_answer_names_is_used(docs: ServerClient, site: Site) -> None:
+    assert (await fetched(docs, f"{site.url}/cyrillic"))["status"] == "completed"
+    (hit,) = (await search(docs, "Башня", search_type="keyword"))["data"]
+    assert hit["content"] == "Башня"
 
 
 async def test_a_page_is_fetched_and_found(docs: ServerClient, site: Site) -> None:

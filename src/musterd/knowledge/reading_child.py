@@ -25,6 +25,8 @@ TOO_LONG = 4
 OUT_OF_MEMORY = 5
 """The exit code if there is not enough memory."""
 
+PLACE_CHARACTERS = 200
+"""How much of a place, such as the name of a sheet, is kept: each chunk of the text has it."""
 OPEN_FILES = 64  # parsers import more modules when they need them
 PARSERS = {
     "pdf": "pdf",
@@ -54,7 +56,7 @@ def main(kind: str, charset: str, memory_bytes: int, cpu_seconds: int, text_byte
             left -= len(text.encode())
             if left < 0:
                 _exit(TOO_LONG)
-            _write([text, place and cleaned(place)])
+            _write([text, place and cleaned(place)[:PLACE_CHARACTERS]])
     except Unreadable as problem:
         _write(str(problem))
         _exit(UNREADABLE)

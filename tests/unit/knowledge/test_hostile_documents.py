@@ -165,3 +165,12 @@ async def test_the_parser_limits_its_own_time_and_memory(
     child(monkeypatch, f"from musterd.knowledge.reading_child import limit_process\nlimit_process(2**28, 1)\n{work}")
     with pytest.raises(Unreadable, match=words):
         await parse()
+
+
+async def test_the_long_name_of_a_sheet_is_cut() -> None:
+    book = documents.workbook({"A": [["x"]]})
+    with zipfile.ZipFile(BytesIO(book)) as archive:
+        part = archive.read("xl/workbook.xml").replace(b'name="A"', b'name="' + b"n" * MEGABYTE + b'"')
+    (section,) = await read(Source(content=documents.with_part(book, "xl/workbook.xml", part)))
+    assert section.place is not None
+    assert len(section.place) == 200

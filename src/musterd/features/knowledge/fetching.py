@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import musterd
+from musterd.core.jsontext import storable
 from musterd.core.webhook_addresses import Reach, host_of
 from musterd.knowledge.problems import KnowledgeProblem
 
@@ -106,4 +107,5 @@ class Fetcher:
             content += piece
             if len(content) > self._limit:
                 raise FetchFailed(f"The URL's answer is larger than {self._limit // 1024} KiB.")
-        return Page(bytes(content), answer.content_type)
+        charset = f"; charset={answer.charset}" if answer.charset else ""
+        return Page(bytes(content), storable(f"{answer.content_type}{charset}"))

@@ -133,12 +133,12 @@ class _SplittingForm(Form):
     def splitting(self, knowledge: Knowledge) -> Splitting:
         """How the content is read and split.
 
-        :raises InvalidInput: a chunk would only repeat the one before it.
+        :raises InvalidInput: chunks would mostly repeat the ones before them.
         """
         overlap = self.chunk_overlap or 0
-        if overlap >= (self.chunk_size or knowledge.chunk_characters):
-            words = "Input should be less than chunk_size"
-            raise InvalidInput.at(("body", "chunk_overlap"), "less_than", words, overlap)
+        if overlap * 2 > (self.chunk_size or knowledge.chunk_characters):
+            words = "Input should be at most half of chunk_size"
+            raise InvalidInput.at(("body", "chunk_overlap"), "less_than_equal", words, overlap)
         return Splitting(reader=self.reader_id, characters=self.chunk_size, overlap=overlap)
 
 
@@ -171,6 +171,8 @@ class UploadContent(_SplittingForm):
             for name, file in form.multi_items():
                 # A browser sends an empty file without a name for a file field in which nothing was chosen.
                 if name == "file" and isinstance(file, UploadFile) and (file.filename or file.size):
+                    if body._upload is not None:
+                        raise InvalidInput.at(("body", "file"), "too_many", "Send one file in a request")
                     file_name = plain_name(file.filename or "") or None
                     body._upload = (await file.read(), file_name, file.content_type)
         finally:
