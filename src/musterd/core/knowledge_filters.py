@@ -13,6 +13,7 @@ chunks are ranked.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
@@ -379,7 +380,9 @@ def _read(value: Json, other: Json) -> Json:
         return value
     if isinstance(other, bool):
         return _LITERALS.get(value.lower(), value)
-    try:
-        return float(value) if len(value) <= _LONGEST_NUMBER else value
-    except ValueError:
+    if len(value) > _LONGEST_NUMBER:
         return value
+    for number in (int, float):  # as a float, a long whole number would equal its neighbours
+        with suppress(ValueError):
+            return number(value)
+    return value

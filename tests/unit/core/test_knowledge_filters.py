@@ -17,6 +17,8 @@ CONTENT: dict[str, Json] = {
     "tags": ["Rain", "sea"],
     "empty": None,
     "day": "2026-05-01",
+    "tenant": 1234567890123456789,
+    "account": "1234567890123456789",
 }
 
 MEANINGS: list[tuple[Json, bool]] = [
@@ -36,6 +38,13 @@ MEANINGS: list[tuple[Json, bool]] = [
     ({"year": "2024"}, True),
     ({"year": 2024.0}, True),
     ({"year": "next"}, False),
+    ({"year": "2024.0"}, True),
+    ({"tenant": "1234567890123456789"}, True),
+    ({"tenant": "1234567890123456768"}, False),
+    ({"tenant": ["1234567890123456768"]}, False),
+    ({"tenant": ["1234567890123456789"]}, True),
+    ({"account": 1234567890123456789}, True),
+    ({"account": 1234567890123456768}, False),
     ({"public": "true"}, True),
     ({"public": 1}, False),
     ({"public": "1"}, False),
@@ -59,6 +68,8 @@ MEANINGS: list[tuple[Json, bool]] = [
     (LTE("price", "9.5").to_dict(), True),
     (GT("day", "2026-04-30").to_dict(), True),
     (GT("country", 1).to_dict(), False),
+    (GT("tenant", "1234567890123456788").to_dict(), True),
+    (GT("tenant", "1234567890123456789").to_dict(), False),
     (LT("public", 2).to_dict(), False),
     # texts
     (STARTSWITH("day", "2026-").to_dict(), True),
@@ -81,6 +92,7 @@ def test_the_meaning_of_a_filter(filters: Json, holds: bool) -> None:
 
 
 SCALARS: list[Json] = [None, True, False, 0, 1, 1.0, 2.5, "1", "1.0", "2.5", "true", "FALSE", "no", "", "nan", "1" * 50]
+SCALARS += [1234567890123456789, "1234567890123456789", "1234567890123456768"]
 
 
 def test_in_means_the_same_as_eq_for_each_value() -> None:
