@@ -363,3 +363,20 @@ async def test_a_second_file_is_refused(docs: ServerClient) -> None:
     answer = await docs.http.post(CONTENT, files=files)
     assert wrong_fields(answer) == [("body", "file")]
     assert (await docs.get(CONTENT))["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"%PDF-1.7\n\x00\x1b[2J\x07", "content"),
+        ("Ein Text".encode("utf-16"), "content"),
+        (b"Fresh\n\tapples", "Fresh apples"),
+    ],
+)
+async def test_the_name_of_a_file_without_one_has_no_control_characters(
+    docs: ServerClient, content: bytes, name: str
+) -> None:
+    body = b'--end\r\nContent-Disposition: form-data; name="file"; filename=""\r\n\r\n' + content + b"\r\n--end--\r\n"
+    answer = await docs.http.post(CONTENT, content=body, headers={"content-type": "multipart/form-data; boundary=end"})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["name"] == IsStr(regex=rf"{name} \([0-9a-f]{{8}}\)")

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from musterd.features.knowledge import fetching
+from musterd.features.knowledge.records import NAME_LENGTH
 from tests.support.http import ServerClient, problem, wrong_fields
 from tests.support.knowledge_contents import CONTENT, ServeDocs, search
 
@@ -130,6 +131,17 @@ async def test_a_refreshed_page_replaces_what_it_said(docs: ServerClient, site: 
     site.text = "The tower is in Pisa."
     assert (await fetched(docs, url))["id"] == content["id"]
     assert [hit["content"].strip() for hit in (await search(docs, "tower"))["data"]] == [site.text]
+
+
+async def test_long_urls_that_begin_alike_are_different_contents(docs: ServerClient, site: Site) -> None:
+    first, second = (f"{site.url}/page?{'x' * NAME_LENGTH}{number}" for number in (1, 2))
+    contents = [await fetched(docs, url) for url in (first, second)]
+    assert contents[0]["id"] != contents[1]["id"]
+    for content, url in zip(contents, (first, second), strict=True):
+        assert (len(content["name"]), content["origin"]) == (NAME_LENGTH, url)
+        assert content["name"].startswith(f"{site.url}/page?xxx")
+    answer = await docs.http.post(CONTENT, data={"url": first, "chunk_size": 1000})
+    assert answer.json()["id"] == contents[0]["id"], "it is the same content, however it is read"
 
 
 @pytest.mark.parametrize("to", ["http://127.0.0.2:8080/", "http://[::1]:8080/", "http://169.254.169.254/", "file:///x"])

@@ -7,12 +7,15 @@ from functools import cached_property
 from typing import Self
 
 from musterd.core import jsontext
+from musterd.core.ids import has_control
 from musterd.core.jsontypes import JsonObject
 from musterd.core.knowledge_filters import Filter
 
 NAME_LENGTH = 255
 NAME_CHARACTERS = 60
 """How much of a text becomes its name, if it has none."""
+ORIGIN_HASH_CHARACTERS = 16
+"""How much of the hash of a long origin becomes the end of its name."""
 CHUNKS_OF_A_BASE = 2**40
 """The ids of the chunks of a knowledge base are consecutive, so that a search of words reads no other base."""
 
@@ -106,12 +109,14 @@ class NewContent:
 
     @property
     def stored_name(self) -> str:
-        """The name under which it is stored. Texts without names have different ones."""
+        """The name under which it is stored. Different origins, and texts without names, have different ones."""
         if self.name is not None:
             return self.name
         if self.origin is not None:
-            return self.origin[:NAME_LENGTH]
+            return _name_of(self.origin)
         words = " ".join((self.content or b"")[: 4 * NAME_CHARACTERS].decode("utf-8", "ignore").split())
+        if not words or has_control(words):  # it is no text, or not in UTF-8
+            words = "content"
         return f"{words[:NAME_CHARACTERS]} ({self.hash[:8]})"
 
     def hashed(self) -> Self:
@@ -282,6 +287,14 @@ class Viewer:
 
     owner: str | None = None
     sees_all: bool = False
+
+
+def _name_of(origin: str) -> str:
+    """The name of a content without one. The end of a long origin is replaced by a hash of all of it."""
+    if len(origin) <= NAME_LENGTH:
+        return origin
+    end = f" ({text_hash(origin)[:ORIGIN_HASH_CHARACTERS]})"
+    return origin[: NAME_LENGTH - len(end)] + end
 
 
 def text_hash(text: str) -> str:
