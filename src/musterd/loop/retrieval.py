@@ -7,12 +7,14 @@ attempt reads what the first one found, even if the knowledge base has changed s
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import cast
 
 from pydantic_ai.messages import UserContent
 
 from musterd.core import clock, jsontext
 from musterd.core.error_logging import exception_message, log_failure
+from musterd.core.ids import has_control
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.knowledge import Hit, KnowledgeUnavailable, Search, SearchType
 from musterd.core.knowledge_filters import Filter, both, parse_filters
@@ -32,6 +34,9 @@ NOTHING = "No documents found"
 WORDS_ONLY = "Only words were compared, because the embedder did not answer. Texts with other words may be missing."
 RETRIEVED = 10
 """How many documents a ``knowledge_retriever`` is asked for if there is no knowledge base with a number of its own."""
+MAX_LISTED_KEYS = 100
+"""How many keys of the metadata a prompt lists."""
+MAX_LISTED_KEY_CHARACTERS = 100
 _FOR_MODELS = ("meta_data", "content", "name", "place")
 """The parts of a hit that a model reads. The others are for clients."""
 
@@ -212,7 +217,16 @@ async def filter_keys_note(tree: RunTree, run: Assignment) -> str:
         keys = await bases_of(tree).filter_keys(spec.knowledge, owner_of(tree, spec.knowledge))
     except KnowledgeUnavailable:
         return ""  # a search says why, if the model makes one
-    if not keys:
+    listed = list(islice(filter(_can_be_listed, keys), MAX_LISTED_KEYS))
+    if not listed:
         return ""
-    text = f"The metadata of the documents in the knowledge base has these keys: {', '.join(keys)}."
+    names = ", ".join(map(jsontext.dumps, listed))
+    text = f"The metadata of the documents in the knowledge base has these keys: {names}."
+    if others := len(keys) - len(listed):
+        text += f" It has {others} more {'key, which is' if others == 1 else 'keys, which are'} not listed here."
     return f"<knowledge_filters>\n{text}\n</knowledge_filters>"
+
+
+def _can_be_listed(key: str) -> bool:
+    """Whether a prompt may have the key. Everybody who adds documents chooses keys, and all users' runs show them."""
+    return len(key) <= MAX_LISTED_KEY_CHARACTERS and not has_control(key)
