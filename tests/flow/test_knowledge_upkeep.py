@@ -17,7 +17,7 @@ from musterd import Knowledge
 from musterd.core.errors import StartError
 from musterd.core.knowledge import Hit
 from musterd.engine.slices import Slices
-from musterd.features.knowledge import database_vectors, folders, reranking
+from musterd.features.knowledge import database_vectors, folders, reembedding, reranking
 from musterd.features.knowledge.records import text_hash
 from musterd.features.knowledge.removal import remove_unneeded
 from musterd.features.knowledge.service import KnowledgeService
@@ -37,6 +37,7 @@ from tests.support.knowledge_contents import (
     text_form,
     until_listed,
 )
+from tests.support.loop_clock import LoopClock
 from tests.support.store import Records
 
 TEXTS = {"one": "A red car.", "two": "Rain in Bergen.", "three": "Towers of Paris."}
@@ -181,6 +182,22 @@ async def test_another_embedder_takes_over_when_all_is_embedded(
         while await records.select("SELECT embedder FROM embeddings WHERE embedder = :old", old="fake:old"):
             await client.http.get(CONTENT)
         assert len(await records.select("SELECT embedder FROM embeddings")) == 4
+
+
+async def test_an_embedder_that_fails_does_not_keep_another_base_from_being_embedded(
+    serve_docs: ServeDocs, embedders: FakeEmbedders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve_docs(Knowledge(id="a", embedder="fake:old"), Knowledge(id="b", embedder="fake:old")) as client:
+        await add(client, "A red car.", "one", knowledge_id="a")
+        await add(client, "Rain in Bergen.", "two", knowledge_id="b")
+    embedders["fake:away"].problem = EmbedderFailed("The embedder is away.")
+    async with serve_docs(Knowledge(id="a", embedder="fake:away"), Knowledge(id="b", embedder="fake:new")) as client:
+        await until_embedded_by(client, "fake:new")
+        assert embedders["fake:new"].texts == ["Rain in Bergen."]
+        embedders["fake:away"].problem = None
+        LoopClock(monkeypatch).put_forward(reembedding.WAIT_SECONDS + 1)
+        await until_embedded_by(client, "fake:away")
+        assert embedders["fake:away"].texts == ["A red car."]
 
 
 async def test_without_the_packages_words_are_searched_and_vectors_follow(

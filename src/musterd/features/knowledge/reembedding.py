@@ -18,7 +18,7 @@ from musterd.store.database import Tx
 log = structlog.get_logger("musterd.knowledge")
 
 WAIT_SECONDS = 60.0
-"""How long to wait after an embedder has failed, or if another process embeds the knowledge base."""
+"""How long to wait after an embedder has failed, or if another process embeds the knowledge base. The others go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,14 @@ class Reembedding:
         self._knowledge = knowledge
         self._passes: dict[str, _Pass] = {}
         self._left = set(knowledge)
-        self._not_before = 0.0
+        self._not_before: dict[str, float] = {}
 
     async def step(self) -> bool:
-        """Embed one batch; False: there is nothing to do now."""
-        if not self._left or clock.monotonic() < self._not_before:
+        """Embed one batch of the first knowledge base that need not wait; False: there is nothing to do now."""
+        now = clock.monotonic()
+        knowledge_id = min((one for one in self._left if self._not_before.get(one, 0.0) <= now), default=None)
+        if knowledge_id is None:
             return False
-        knowledge_id = min(self._left)
         try:
             walk = self._passes.get(knowledge_id) or await self._begin(knowledge_id)
         except KnowledgeProblem as error:
@@ -73,8 +74,8 @@ class Reembedding:
     def _wait(self, knowledge_id: str, reason: str) -> bool:
         log.info("a knowledge base is not embedded now", knowledge=knowledge_id, reason=reason)
         self._passes.pop(knowledge_id, None)
-        self._not_before = clock.monotonic() + WAIT_SECONDS
-        return False
+        self._not_before[knowledge_id] = clock.monotonic() + WAIT_SECONDS
+        return True  # another knowledge base may go on
 
     async def _begin(self, knowledge_id: str) -> _Pass | None:
         base = await self._database.fetch(lambda tx: store.base(tx, knowledge_id))
