@@ -8,6 +8,7 @@ import pytest
 from musterd.engine import attempt_execution
 from musterd.engine.time_limit import TimeLimit
 from musterd.loop import functions
+from musterd.loop.budget import Spending
 
 
 class RunTimes:
@@ -42,3 +43,21 @@ class CallTimes:
     def end(self) -> None:
         """Have the time of the last call be over."""
         self._deadlines[-1].reschedule(asyncio.get_running_loop().time())
+
+
+class MemberTimes:
+    """The time limits of the members with a budget of seconds that begin from now on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._limits: list[asyncio.Timeout] = []
+        time_limit = Spending.time_limit
+
+        def remembered(spending: Spending) -> asyncio.Timeout:
+            self._limits.append(time_limit(spending))
+            return self._limits[-1]
+
+        monkeypatch.setattr(Spending, "time_limit", remembered)
+
+    def end(self) -> None:
+        """Have the time of the last member be over."""
+        self._limits[-1].reschedule(asyncio.get_running_loop().time())

@@ -384,10 +384,12 @@ class Journal:
         run.state, run.ended_at = end.state, end.at
         if end.is_stopped or end.state is RunState.ERROR:
             self._close_below(run.path)
+        below = [step for step in self.cut_off if str(step["path"]).startswith(f"{run.path}/")]
         if end.state is RunState.CANCELLED:
-            end.output.cut_off = [step for step in self.cut_off if str(step["path"]).startswith(f"{run.path}/")]
-        if end.is_stopped:  # the root goes on: these steps do not belong to a later cancel of the root
-            self.cut_off = [step for step in self.cut_off if step not in end.output.cut_off]
+            end.output.cut_off = below
+        if end.is_stopped or end.state is RunState.ERROR:
+            # The root goes on: these steps do not belong to a later cancel of the root.
+            self.cut_off = [step for step in self.cut_off if step not in below]
         end.output.cost = self.cost_below(f"{run.path}/")
         self._outbox.batch.ended.append(MemberRecord(run=run, output=end.output, messages=end.messages))
 

@@ -95,7 +95,7 @@ async def load(attempt: Attempt) -> Loop | Walk:
         knowledge_filters=options.get("knowledge_filters"),
         memories=_memories(attempt, component),
         noted=journal.noted,
-        is_budgeted=budgets is not None,
+        budgets=budgets,
         **(_stored_steps(attempt, recovered) if isinstance(component, WorkflowComponent) else {}),
     )
     assignment = assignment_of(component, run, inputs, resources.models)

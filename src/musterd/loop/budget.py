@@ -4,6 +4,7 @@ A budget belongs to a place in the run tree (the root's to "", a member's to its
 place and below it. This module only counts; :mod:`musterd.loop.metering` waits, stores steps and looks up prices.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -101,6 +102,10 @@ class Spending:
         if self.seconds_left == 0.0:
             raise self.out_of_time()
 
+    def time_limit(self) -> asyncio.Timeout:
+        """A context manager that interrupts when no working time is left."""
+        return asyncio.timeout(self.seconds_left)
+
     def out_of_time(self) -> BudgetSpent:
         """The error that ends the run when its working time is used up."""
         limit = self.ceilings["seconds"]
@@ -169,6 +174,10 @@ class Budgets:
         if ceilings and path not in self._open:
             self._opened(path, ceilings, self._busy_seconds(path))
 
+    def own(self, path: str) -> Spending | None:
+        """The budget that the run at ``path`` declares itself; None: it declares none."""
+        return self._open.get(path)
+
     def covering(self, path: str) -> Iterator[Spending]:
         """The budgets that cover ``path``, the root's first."""
         yield self.root
@@ -178,7 +187,7 @@ class Budgets:
 
     def as_json(self, path: str) -> JsonObject | None:
         """The budget of the run at ``path``, in the shape that clients read; None: there is none."""
-        spending = self._open.get(path)
+        spending = self.own(path)
         return spending.as_json() if spending is not None and spending.ceilings else None
 
     def reserve(self, path: str, estimate: Amount) -> None:

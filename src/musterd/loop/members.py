@@ -1,7 +1,7 @@
 """A member's run: its start, its drive, its end."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from musterd.core import clock
@@ -15,6 +15,7 @@ from musterd.core.states import RunState
 from musterd.declare.component import BaseComponent
 from musterd.loop import state
 from musterd.loop.assignment import Assignment, C, Progress
+from musterd.loop.budget import Spending
 from musterd.loop.dynamic_members import with_dynamic_members
 from musterd.loop.member_stops import MemberStopped
 from musterd.loop.pausing import Waits, pause_text
@@ -76,7 +77,7 @@ async def drive_member(
         loop = make_loop(tree, await with_dynamic_members(tree, run))
         progress = loop.progress
         with tree.stops.scope(run.run_id):
-            output = await loop.drive()
+            output = await _driven(tree, run, loop)
     except MemberStopped:
         result, step_state, is_error = f"{run.component.name} was cancelled by a person.", StepState.FAILED, True
         _end(tree, run, progress, RunState.CANCELLED, is_stopped=True)
@@ -115,6 +116,31 @@ async def drive_member(
         state_delta=state.delta(initial_state, run.state),
         media=() if is_error else media_in(progress.output.media),
     )
+
+
+def _driven(tree: RunTree, run: Assignment[BaseComponent], loop: Drivable) -> Awaitable[Output]:
+    """Drive the member to its answer, within the time of its own budget if it has one."""
+    budget = None if tree.budgets is None else tree.budgets.own(run.path)
+    # No coroutine around the other one: each that waits takes memory, and thousands of runs may wait.
+    return loop.drive() if budget is None or budget.seconds_left is None else _drive_within(budget, loop)
+
+
+async def _drive_within(budget: Spending, loop: Drivable) -> Output:
+    """Drive the member, and interrupt it when the time of its budget is over.
+
+    :raises BudgetSpent: the time is over.
+    """
+    limit = budget.time_limit()
+    try:
+        async with limit:
+            output = await loop.drive()
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise budget.out_of_time() from error
+    if limit.expired():  # code of the member has swallowed the cancel
+        raise budget.out_of_time()
+    return output
 
 
 def _end(

@@ -92,7 +92,7 @@ async def answer_with_update(
         remembered=remembered,
     )
     # With a budget the manager begins after the answer, so that it cannot take room from a turn.
-    manager = None if tree.is_budgeted else asyncio.create_task(update.outcome())
+    manager = None if tree.budgets is not None else asyncio.create_task(update.outcome())
     emit = tree.emitter(run.run_id, run.at(MEMORY))
     try:
         output = await answered()

@@ -15,6 +15,7 @@ from musterd.core.records import StepKind
 from musterd.core.requirements import ApprovalRow
 from musterd.core.settings import Settings
 from musterd.declare import BaseComponent, Component
+from musterd.loop.budget import Budgets
 from musterd.loop.history import NO_HISTORY, NO_MEMBER_HISTORY, HistoryLookup, MemberHistory
 from musterd.loop.knowledge_bases import KnowledgeBases
 from musterd.loop.member_stops import MemberStops
@@ -107,7 +108,7 @@ class RunTree:
     :param knowledge_filters: the request's condition on what searches find, in the whole tree.
     :param memories: reads memories of the user; None if the user is not known, or no feature stores memories.
     :param noted: what runs in the tree have recorded so far to be changed in the memories, by path.
-    :param is_budgeted: whether the root or one of its members has a budget.
+    :param budgets: what the runs may still use; None if neither the root nor one of its members has a budget.
     """
 
     root_id: str
@@ -138,7 +139,7 @@ class RunTree:
     knowledge_filters: Json = None
     memories: "UserMemories | None" = None
     noted: Mapping[str, JsonObject] = field(default_factory=dict)
-    is_budgeted: bool = False
+    budgets: Budgets | None = None
 
     def emit_now(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

@@ -14,6 +14,7 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.user_memories import MemoryChanges, UserMemory, memory_key
 from musterd.guards.hook_types import RunInput
+from musterd.loop.budget import Budgets, PriorUsage
 from musterd.loop.loop import Loop
 from musterd.loop.memory_draft import MemoryDraft, Source
 from musterd.loop.user_memories import Remembered
@@ -356,7 +357,7 @@ async def test_with_a_budget_the_manager_begins_after_the_answer() -> None:
     spec = Agent(
         id="solo", model=turn("leader"), update_memory_on_run=True, memory_manager=MemoryManager(model=turn("manager"))
     )
-    harness = harness_with(spec, is_budgeted=True)
+    harness = harness_with(spec, budgets=Budgets({}, PriorUsage()))
     await harness.drive()
     assert order == ["leader", "manager"]
 
