@@ -25,7 +25,10 @@ from musterd.loop.steps import ToolStep
 from musterd.loop.task_abandonment import is_cancelled
 
 DriveMembers = Callable[[JsonObject, JsonObject], Coroutine[Any, Any, ToolStep]]
-"""Drives the members, with the arguments and the session state as the hooks left them."""
+"""Drives the members, with the arguments and the session state as the hooks left them.
+
+The change of the state that it returns includes what the hooks had changed before.
+"""
 
 
 def has_delegation_hooks(run: Assignment) -> bool:
@@ -64,6 +67,8 @@ async def delegate_in_hooks(
     return replace(
         step,
         child_run_id=members_step.child_run_id,
+        # What the members changed is kept if the call fails, as without hooks.
+        state_delta=members_step.state_delta if step.is_error else step.state_delta,
         media=(*step.media, *(() if step.is_error else members_step.media)),
         hook_effect="changed" if is_changed else None,
     )

@@ -264,9 +264,12 @@ class Toolbox:
             # The hooks have let the call through. As in call_all, intents and rows are committed before a member
             # begins.
             await self._tree.steps.intend(*self._begin_members(plan, delegations))
-            step = await self._delegate(plan, delegations, replace(self._run, state=hook_state))
+            checked_state = state.copied(hook_state)  # hooks may go on changing theirs
+            step = await self._delegate(plan, delegations, replace(self._run, state=checked_state))
             state.merge(hook_state, step.state_delta)
-            return step
+            state.merge(checked_state, step.state_delta)
+            change = state.delta(self._run.state, checked_state)
+            return replace(step, state_delta=None if change is None else state.copied(change))
 
         def stop() -> None:
             for delegated in plan.delegations.runs if plan.delegations is not None else ():

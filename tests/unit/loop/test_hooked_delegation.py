@@ -110,6 +110,37 @@ async def test_a_member_that_fails_raises_in_the_hook() -> None:
     assert not output.tools[0].is_error
 
 
+@pytest.mark.parametrize("is_raised_by", ["member", "hook"])
+async def test_what_a_failed_call_changed_in_the_state_is_kept_if_the_member_ran(is_raised_by: str) -> None:
+    def note(context: ToolContext) -> str:
+        """Note."""
+        context.session_state["noted"] = True
+        return "noted"
+
+    async def watch(function_call: Function, run_context: ToolContext) -> Any:
+        run_context.session_state["watched"] = True
+        await function_call()
+        raise ValueError("not good enough")
+
+    member = Agent(
+        id="a", model=TurnModel(Call("note"), failure(400) if is_raised_by == "member" else "found"), tools=[note]
+    )
+    harness = LoopHarness(Team(id="team", model=TurnModel(delegate(), "done"), members=[member], tool_hooks=[watch]))
+    output = await harness.drive()
+    assert output.tools[0].is_error
+    assert harness.run.state == {"watched": True, "noted": True}
+
+
+async def test_a_refused_call_changes_nothing_in_the_state() -> None:
+    async def refuse(run_context: ToolContext) -> Any:
+        run_context.session_state["watched"] = True
+        raise ValueError("no")
+
+    harness, _ = harness_with_hooks(refuse)
+    await harness.drive()
+    assert harness.run.state == {}
+
+
 async def test_a_delegation_happens_once_however_often_a_hook_calls_it() -> None:
     async def twice(function_call: Function) -> str:
         return " and ".join(await asyncio.gather(function_call(), function_call()))

@@ -350,6 +350,21 @@ async def test_a_task_that_fails_can_be_done_again() -> None:
     assert task_list(harness)["tasks"][0]["result"] == "Now"
 
 
+async def test_hooks_of_the_team_keep_that_a_task_failed() -> None:
+    async def keep(func: Any) -> Any:
+        return await func()
+
+    leader = Planner(
+        create("Find", assignee="ann"),
+        lambda ids: Call("execute_task", {"task_id": ids["Find"], "member_id": "ann"}),
+        "Answer",
+    )
+    harness = LoopHarness(tasks_team(leader, Agent(id="ann", model=TurnModel(failure(400))), tool_hooks=[keep]))
+    output = await harness.drive()
+    assert [call.is_error for call in output.tools] == [False, True]
+    assert task_list(harness)["tasks"][0]["status"] == "failed"
+
+
 async def test_the_limit_of_iterations_is_said_in_the_result() -> None:
     leader = Planner([create("One", assignee="ann")], "Soon", "Still soon")
     harness = LoopHarness(tasks_team(leader, Agent(id="ann"), max_iterations=2))
