@@ -95,6 +95,26 @@ async def test_a_routed_stream_that_was_cut_off_is_void_in_the_leaders_voice(
     assert "".join(texts) == "word0 word1 word2 word3 word4 word5", "a reader that drops what is void has it once"
 
 
+async def test_a_routed_answer_of_another_form_is_void_from_the_members_first_call_on(engines: Engines) -> None:
+    schema = {"title": "Person", "type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    member = TurnModel(["Let me look. ", Call("look")], "It is Ada")
+    leader = TurnModel(Call("delegate_task_to_member", {"member_id": "one", "task": "x"}), '{"name": "Ada"}')
+    members = [Agent(id="one", model=member, tools=[Place().tool()])]
+    team = Team(id="team", mode="route", model=leader, members=members, output_schema=schema)
+    async with engines(teams=[team]) as harness:
+        view = await harness.run("Who is it?", "r1")
+        events = await harness.stored("r1")
+    assert (view.output and view.output.content) == {"name": "Ada"}
+    ((place, void),) = [(index, event) for index, event in events if event.kind is EventKind.RUN_CONTINUED]
+    begun = next(
+        index for index, event in events if event.kind is EventKind.MODEL_REQUEST_STARTED and event.run_id != "r1"
+    )
+    superseded = [{"run_id": "r1", "path": "t0/c0", "from_event_index": begun}]
+    assert void.data == {"reason": "answer_invalid", "superseded": superseded}
+    texts = [event.data["text"] for index, event in events if event.kind is EventKind.CONTENT and index > place]
+    assert "".join(texts) == '{"name": "Ada"}', "a reader that drops what is void has the answer"
+
+
 async def test_a_task_list_survives_and_what_was_done_is_not_done_again(engines: Engines, model: HeldModel) -> None:
     members = [Agent(id="one", role="Looks at apples"), Agent(id="two", role="Looks at pears")]
     team = Team(id="team", mode="tasks", model=model, members=members)

@@ -45,7 +45,7 @@ def add_void_indexes(starts: ModelCallStarts, events: Iterable[tuple[int, Event]
 
 
 def _void_from(calls: Sequence[ModelCallStart], index: int, event: Event, item: JsonObject) -> int:
-    """The index from which on text is void: since the last model call, or everything that a failed member said."""
-    if event.data.get("reason") in ("member_failed", "hook_changed"):
+    """The index from which on text is void: since the last model call, or all of a member whose text is no answer."""
+    if event.data.get("reason") in ("member_failed", "hook_changed", "answer_invalid"):
         return next((call.event_index for call in calls if call.path.startswith(f"{item['path']}/")), index)
     return calls[-1].event_index if calls else 0

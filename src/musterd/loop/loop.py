@@ -180,6 +180,7 @@ class Loop:
             try:
                 return RunAnswer(form.parse(text), form.name)
             except AnswerInvalid:
+                self._toolbox.void_member_text("answer_invalid")
                 return None
         if not self._toolbox.has_member_spoken and not self._is_reworded:
             self.tree.emit_now(EventKind.CONTENT, self.run.voice, {"text": text}, self.run.at(f"t{self._turn}/whole"))

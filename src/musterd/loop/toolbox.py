@@ -61,6 +61,7 @@ class Toolbox:
         self._media: dict[str, tuple[Medium, ...]] = {}
         self._members: dict[str, Component] = {}
         self._voice: str | None = None
+        self._voice_path = ""
         self.planner = Planner(tree, run)
 
     async def call_all(self, turn: int, parts: Sequence[ToolCallPart], refused: Mapping[str, str]) -> list[ToolCall]:
@@ -111,13 +112,23 @@ class Toolbox:
         self._members[plan.call.id] = first.member
         if delegations.join is None and not step.is_error:  # the result is the text of one member
             self._answered_members.append((first.member, first.task, step.result))
-        if self.has_member_spoken and (step.is_error or step.hook_effect == "changed"):
-            self._void(plan, "member_failed" if step.is_error else "hook_changed")
+        self._voice_path = plan.intent.path
+        if step.is_error or step.hook_effect == "changed":
+            self.void_member_text("member_failed" if step.is_error else "hook_changed")
 
     @property
     def has_member_spoken(self) -> bool:
         """Whether the text of the member that answered last was emitted as this run's own text."""
         return self._voice is not None
+
+    def void_member_text(self, reason: str) -> None:
+        """Void the text that a member emitted as this run's own text, if one did."""
+        if not self.has_member_spoken:
+            return
+        superseded = [{"run_id": self._run.voice, "path": self._voice_path}]
+        data: JsonObject = {"reason": reason, "superseded": superseded}
+        self._tree.emit_now(EventKind.RUN_CONTINUED, self._run.run_id, data, f"{self._voice_path}/failed")
+        self._voice = None
 
     def member_answer_form(self, call: ToolCall) -> AnswerForm | None:
         """The answer form of the member that a delegation went to."""
@@ -205,13 +216,6 @@ class Toolbox:
         if media:
             data["media"] = [medium.as_json() for medium in media]
         self._tree.emit_now(kind, self._run.run_id, data, plan.intent.path)
-
-    def _void(self, plan: PlannedCall, reason: str) -> None:
-        """Void the text that a member emitted as this run's own text."""
-        self._voice = None
-        superseded = [{"run_id": self._run.voice, "path": plan.intent.path}]
-        data: JsonObject = {"reason": reason, "superseded": superseded}
-        self._tree.emit_now(EventKind.RUN_CONTINUED, self._run.run_id, data, f"{plan.intent.path}/failed")
 
     # --- members ----------------------------------------------------------------------------------
 
