@@ -153,6 +153,12 @@ async def test_a_wrong_field_is_refused_by_name(site: Site, field: str, value: A
     assert location in wrong_fields(answer)
 
 
+@pytest.mark.parametrize("at", [1893456000000, -1.0, "9999-12-31T00:00"])
+async def test_a_time_that_no_date_can_show_is_refused(site: Site, at: float | str) -> None:
+    answer = await site.client.http.post("/schedules", json={**MINUTELY, "cron_expr": None, "at": at})
+    assert wrong_fields(answer) == [("body", "at")]
+
+
 @pytest.mark.parametrize(
     ("fields", "detail"),
     [

@@ -29,7 +29,8 @@ _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _DAY = timedelta(days=1)
 _SEARCH_DAYS = 50 * 366
 """How far ahead a date is searched. February 29 on a given weekday may be 40 years away."""
-_LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""Instants come before this time, in unix seconds: later ones are no dates in every time zone."""
 _LAST = 0
 """In place of a number: the last day of the month, or the last such weekday of the month."""
 
@@ -90,7 +91,7 @@ class Cron:
 
     def all_after(self, at: float) -> Iterator[float]:
         """The instants after a time, in order, each once."""
-        if not 0 <= at < _LATEST:
+        if not 0 <= at < LATEST:
             return
         day = datetime.fromtimestamp(at, self.zone).date()
         for _ in range(_SEARCH_DAYS):

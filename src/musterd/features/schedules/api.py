@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core.callers import Caller
+from musterd.core.cron import LATEST, InvalidCron, instant_of, zone_of
 from musterd.core.cron import MAX_LENGTH as MAX_CRON
-from musterd.core.cron import InvalidCron, instant_of, zone_of
 from musterd.core.errors import InvalidInput
 from musterd.core.settings import Settings
 from musterd.features.schedules import store
@@ -151,7 +151,7 @@ class _ScheduleBody(Body):
     def moments(self, timezone: str) -> dict[str, float | None]:
         """The times that are given, as unix seconds.
 
-        :raises InvalidInput: a text is not a time.
+        :raises InvalidInput: one is not a time, or too far from today.
         """
         times: dict[str, float | None] = {}
         for name in _MOMENTS:
@@ -159,15 +159,18 @@ class _ScheduleBody(Body):
                 try:
                     times[name] = _moment(getattr(self, name), timezone)
                 except ValueError as error:
-                    words = "Input should be unix seconds, or a time in ISO 8601"
+                    words = "Input should be unix seconds before the year 9000, or a time in ISO 8601"
                     raise InvalidInput.at(("body", name), "datetime_parsing", words) from error
         return times
 
 
 def _moment(value: str | float | None, timezone: str) -> float | None:
-    if value is None or isinstance(value, int | float):
-        return value
-    return instant_of(datetime.fromisoformat(value), timezone)
+    if value is None:
+        return None
+    moment = value if isinstance(value, int | float) else instant_of(datetime.fromisoformat(value), timezone)
+    if not 0 <= moment < LATEST:  # such as milliseconds: nothing could show it as a date
+        raise ValueError(value)
+    return moment
 
 
 class ScheduleCreate(_ScheduleBody):
