@@ -155,7 +155,10 @@ class Decision:
 def as_sent(decisions: Sequence[Decision]) -> str:
     """The text of decisions that tells a repeated request from another one: it has all that a client may change."""
     return jsontext.canonical(
-        [[sent.key, sent.as_json(), sent.args, sent.tool_values, sent.is_explicit] for sent in decisions]
+        [
+            [decision.key, decision.as_json(), decision.args, decision.tool_values, decision.is_explicit]
+            for decision in decisions
+        ]
     )
 
 

@@ -46,8 +46,12 @@ def without_unsupported_patterns(schema: JsonObject) -> Remainder:
 class _Reader:
     """Reads a schema once.
 
+    :ivar left_out: the patterns that were left out so far.
+    :ivar _parts: how many keywords and names were read so far.
     :ivar _changes: how many keywords were left out so far.
     :ivar _references: how many references were read so far.
+    :ivar _size: the size of the patterns that were tried so far, to compile them.
+    :ivar _supported: whether each pattern that was read is supported.
     """
 
     left_out: list[str] = field(default_factory=list)

@@ -162,7 +162,7 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
     for line in member_lines(run.raw.get("members") or ()):
         say(f"  {line}")
     say(summary(run))
-    if run.is_final and isinstance(options, StartedServer):  # of the others, the lines above said how to go on
+    if run.is_final and isinstance(options, StartedServer):  # a paused run has these lines above
         say("The run is stored. To look at it later:")
         _say_how_to_serve(options)
 
