@@ -113,6 +113,44 @@ async def test_its_time_ends_the_call(engines: Engines, model: HeldModel, stubbo
         await ends_late(harness, stubborn)
 
 
+async def test_each_try_may_be_left_behind_after_its_time(
+    engines: Engines, model: HeldModel, stubborn: Stubborn
+) -> None:
+    stay = stubborn.tool(timeout_seconds=0.05, retry_safe=True, retries=1)
+    with capture_logs() as lines:
+        async with engines(agents=[Agent(id="solo", model=model, tools=[stay])]) as harness:
+            view = await harness.run("[[TOOL stay {}]]", "r1")
+            assert view.row.state is RunState.COMPLETED
+            assert view.output is not None
+            said = "No result after 0.05 s; its outcome is unknown. It did not stop and was left running."
+            assert view.output.tools[0].result == said
+            await ends_late(harness, stubborn)
+    said_of_tool = [line["event"].split(";")[0] for line in lines if line.get("tool") == "stay"]
+    assert said_of_tool.count("code ignored its cancellation and was abandoned") == 2
+    assert said_of_tool.count("abandoned code has stopped") == 2
+    assert [event for event in said_of_tool if event.startswith("tool failed")] == ["tool failed", "tool failed"]
+
+
+@pytest.mark.parametrize("declared", [{}, {"retry_safe": True, "retries": 1}])
+async def test_a_cancel_leaves_a_try_behind_in_its_time(
+    engines: Engines, model: HeldModel, stubborn: Stubborn, declared: dict[str, Any]
+) -> None:
+    solo = Agent(id="solo", model=model, tools=[stubborn.tool(timeout_seconds=600, **declared)])
+    with capture_logs() as lines:
+        async with engines(agents=[solo]) as harness:
+            await harness.start("[[TOOL stay {}]]", "r1")
+            await stubborn.began.wait()
+            await harness.cancel("r1")
+            view = await harness.end_of("r1")
+            assert view.output is not None
+            assert [step["outcome"] for step in view.output.cut_off] == ["abandoned"]
+            await ends_late(harness, stubborn)
+    assert [line["event"].split(";")[0] for line in lines if line.get("tool") == "stay"] == [
+        "code ignored its cancellation and was abandoned",
+        "abandoned code has stopped",
+    ]
+
+
 async def test_a_cancel_while_it_is_given_time_to_stop_says_that_it_was_left_running(
     engines: Engines, model: HeldModel, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

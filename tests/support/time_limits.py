@@ -28,21 +28,21 @@ class RunTimes:
 
 
 class CallTimes:
-    """The time limits of the calls of async tools that begin from now on."""
+    """The time limits of the tries of tools that begin from now on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._deadlines: list[asyncio.Timeout] = []
-        in_task = functions._Call._in_task
+        self._limits: list[asyncio.Timeout] = []
+        run_within = functions.run_within
 
-        async def remembered(call: Any, *args: Any) -> Any:
-            self._deadlines.append(call.deadline)
-            return await in_task(call, *args)
+        async def remembered(limit: asyncio.Timeout, *args: Any, **about: Any) -> Any:
+            self._limits.append(limit)
+            return await run_within(limit, *args, **about)
 
-        monkeypatch.setattr(functions._Call, "_in_task", remembered)
+        monkeypatch.setattr(functions, "run_within", remembered)
 
     def end(self) -> None:
-        """Have the time of the last call be over."""
-        self._deadlines[-1].reschedule(asyncio.get_running_loop().time())
+        """Have the time of the last try be over."""
+        self._limits[-1].reschedule(asyncio.get_running_loop().time())
 
 
 class MemberTimes:

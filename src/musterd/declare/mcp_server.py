@@ -95,7 +95,7 @@ class MCPServer(Declared):
     instructions: str | None = field(
         default=None, metadata=about(TEXT, "How to use its tools; part of the system message.")
     )
-    timeout_seconds: float = field(default=60.0, metadata=about(_SECONDS, "Timeout of a call."))
+    timeout_seconds: float = field(default=60.0, metadata=about(_SECONDS, "Timeout of each try of a call."))
     connect_seconds: float = field(
         default=10.0,
         metadata=about(_SECONDS, "Timeout from the start, or the first request, to the list of tools."),

@@ -123,7 +123,7 @@ class Tool:
     :param decide_within_seconds: how long a person has to decide; None: as long as a run may be paused.
     :param default_decision: the decision that applies after that time; None: the run finishes in ERROR.
     :param retry_safe: the call may be made again, with the same idempotency key, if a crash left its outcome unknown.
-    :param timeout_seconds: timeout of one call; None: as long as the run may take.
+    :param timeout_seconds: timeout of each try of the function, without its hooks; None: as long as the run may take.
     :param stop_after_tool_call: the result is the answer of the run, which finishes.
     :param show_result: the result is also part of the answer.
     :param instructions: how to use the tool; added to the system message.
@@ -255,12 +255,13 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     :param decide_within_seconds: how long a person has to decide; default: as long as a run may be paused.
     :param default_decision: "approve" or "reject" after that time; default: the run finishes in ERROR.
     :param retry_safe: the call may be made again if a crash left its outcome unknown.
-    :param timeout_seconds: timeout of one call.
+    :param timeout_seconds: timeout of each try of the function, without its hooks.
     :param stop_after_tool_call: the result is the answer of the run, which finishes.
     :param show_result: the result is also part of the answer.
     :param instructions: how to use the tool; added to the system message.
     :param retries: how often a failed call is retried, with the same idempotency key. A ``retry_safe`` tool is retried
-        after any exception, others only after :class:`musterd.RetryTool`, which means that nothing was done.
+        after any exception and after a timeout, others only after :class:`musterd.RetryTool`, which means that nothing
+        was done.
     :param cache_results: whether an equal call gets the result of an earlier one in this process. If the tool takes a
         :class:`ToolContext`, calls of other users, sessions and agents are not equal.
     :param cache_ttl: how long results are cached, in seconds; default: one hour.

@@ -1,9 +1,12 @@
-"""Calling a tool's function, with its timeout. A plain function runs in a thread."""
+"""Calling a tool's function, each try with its timeout. A plain function runs in a thread."""
 
 import asyncio
+import contextlib
+import dataclasses
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from musterd.core import clock, jsontext
@@ -23,13 +26,17 @@ from musterd.loop.produced_media import check_media, split_media
 from musterd.loop.progress import CallContext, Reports
 from musterd.loop.run_tree import RunTree, digest
 from musterd.loop.steps import ToolStep
-from musterd.loop.task_abandonment import is_cancelled, run_user_code
+from musterd.loop.task_abandonment import OutOfTime, is_cancelled, run_user_code, run_within
 from musterd.loop.tool_middleware import call_with_middleware, has_middleware
 from musterd.loop.tool_results import bounded_text, check_state_change, error_text
 from musterd.loop.user_functions import awaited, call_in_thread
 
 _OF_STEPS = (RunFailed, RunRejected, Waits, LeaseLost, HandedOver)
 """How the steps of a run end that cannot go on now, or at all."""
+
+
+class TimedOut(OutcomeUnknown):
+    """The tool's function returned no result in time; it may have had its effect before it was stopped."""
 
 
 async def call_function(
@@ -45,17 +52,10 @@ async def call_function(
         context = _context(tree, run, call_id, path, working_state, reports)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change, media = StepState.COMPLETED, False, None, tuple[Medium, ...]()
-    deadline, is_abandoned, stops_run = asyncio.timeout(None), False, False
-
-    def on_abandoned() -> None:
-        nonlocal is_abandoned
-        is_abandoned = True
-        tree.steps.abandoned(path)
-
-    call = _Call(tree=tree, run=run, tool=tool, arguments=arguments, context=context, deadline=deadline)
+    stops_run = False
+    call = _Call(tree=tree, run=run, tool=tool, path=path, arguments=arguments, context=context)
     try:
-        async with deadline:
-            returned = await call.result(on_abandoned)
+        returned = await call.result()
         check_media(returned, tree.settings.media_bytes)
         returned, media = split_media(returned, tree.salt, path)
         result = jsontext.storable(await bounded_text(returned, tree.settings.tool_result_stored_bytes))
@@ -68,16 +68,11 @@ async def call_function(
         # Only a cancel of this task ends the call. A CancelledError that the tool itself raised is a failed result.
         if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and is_cancelled()):
             raise
-        if not isinstance(error, Rejected | ToolFailed | OutcomeUnknown):
+        if isinstance(error, TimedOut) or not isinstance(error, Rejected | ToolFailed | OutcomeUnknown):
             log_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
         message = error_text(_message_of(error), tree.settings.tool_result_stored_bytes)
         step_state = StepState.UNKNOWN if isinstance(error, OutcomeUnknown) else StepState.FAILED
         is_error, stops_run, media, result = True, isinstance(error, StopRun), (), jsontext.storable(message)
-        if deadline.expired():  # the cancelled function may have had its effect before
-            step_state = StepState.UNKNOWN
-            result = f"No result after {tool.timeout_seconds} s; its outcome is unknown."
-            if is_abandoned:
-                result += " It did not stop and was left running."
     finally:
         reports.close()
     return ToolStep(
@@ -127,53 +122,66 @@ def _context(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Call:
-    """One call of a tool's function.
+    """One call of a tool: its function, tried once or more often, and what its declaration puts around that.
 
     :param arguments: the validated arguments; hooks may pass others on.
-    :param deadline: the time limit, which begins when the function does.
+    :param is_abandoned: whether code of the call did not stop when it was cancelled.
+    :param timed_out: how the last try ended, if its time was over.
     """
 
     tree: RunTree
     run: Assignment[BaseComponent]
     tool: Tool
+    path: str
     arguments: JsonObject
     context: ToolContext | ToolCallContext
-    deadline: asyncio.Timeout
+    is_abandoned: bool = False
+    timed_out: TimedOut | None = None
 
-    async def result(self, on_abandoned: Callable[[], object]) -> Json:
-        """Call the function; user code that runs on the event loop gets a task of its own, which can be abandoned."""
-
-        async def as_user_code(code: Coroutine[Any, Any, Json]) -> Json:
-            return await run_user_code(code, on_abandoned, tool=self.tool.name, run_id=self.run.run_id)
-
+    async def result(self) -> Json:
+        """Call the function. User code gets a task of its own, which can be abandoned."""
         if self.tool.is_own:
             return await self._in_middleware()
-        if self.tool.is_async or has_middleware(self.run, self.tool):
-            return await as_user_code(self._in_middleware())
-        returned = await self._in_thread(self.arguments)
-        # A plain wrapper around an async function returns an awaitable.
-        return await as_user_code(awaited(returned)) if inspect.isawaitable(returned) else returned
+        try:
+            about = {"tool": self.tool.name, "run_id": self.run.run_id}
+            result = await run_user_code(self._in_middleware(), self._note_abandoned, **about)
+        except Exception as error:
+            unsettled = self._unsettled()
+            if unsettled is None or unsettled is error:
+                raise
+            raise unsettled from error
+        if (unsettled := self._unsettled()) is not None:
+            raise unsettled
+        return result
+
+    def _unsettled(self) -> TimedOut | None:
+        """A last try without a result that only a decision settles: hooks see it, but cannot answer in its place."""
+        return None if self.tool.retry_safe else self.timed_out
+
+    def _note_abandoned(self) -> None:
+        self.is_abandoned = True
+        self.tree.steps.abandoned(self.path)
 
     async def _in_middleware(self) -> Json:
         """Call the function, with its hooks, cache and retries around it."""
         task, context = asyncio.current_task(), self.context
         assert task is not None
         if isinstance(context, ToolCallContext) or not has_middleware(self.run, self.tool):
-            return await self._in_task(task, self.arguments)
+            return await self._try(task, self.arguments)
         max_bytes = self.tree.settings.tool_result_stored_bytes
         return await call_with_middleware(
             self.run,
             self.tool,
             self.arguments,
             context,
-            lambda changed: self._in_task(task, changed),
+            lambda changed: self._try(task, changed),
             lambda result: bounded_text(result, max_bytes),
         )
 
-    async def _in_task(self, task: "asyncio.Task[Any]", arguments: JsonObject) -> Json:
-        """Call the function from a task of user code. Its time limit begins when the function does.
+    async def _try(self, task: "asyncio.Task[Any]", arguments: JsonObject) -> Json:
+        """Call the function once.
 
         :param task: the task of the tool call.
         """
@@ -182,35 +190,59 @@ class _Call:
         # function must not run. The hook may call from any task, so the state of the current task does not tell.
         if task.done() or task.cancelling() > 0:
             raise asyncio.CancelledError
-        if self.tool.is_async:
-            seconds = self.tool.timeout_seconds
-            self.deadline.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
-            bound = self.tool.bind(arguments, self.context)
-            with exits_contained:
-                return await bound()
-        returned = await self._in_thread(arguments)
-        return await awaited(returned) if inspect.isawaitable(returned) else returned
+        if self.tool.timeout_seconds is None:
+            return await self._call_function(arguments, self.context)
+        return await self._call_in_time(arguments, self.tool.timeout_seconds)
 
-    async def _in_thread(self, arguments: JsonObject) -> Json:
-        """Call a plain function. Its time limit begins when it does, not while it waits for a thread."""
-        bound, seconds = self.tool.bind(arguments, self.context), self.tool.timeout_seconds
-        if seconds is None:
-            return await call_in_thread(self.tree.threads, bound)
-        loop, is_over = asyncio.get_running_loop(), False
+    async def _call_in_time(self, arguments: JsonObject, seconds: float) -> Json:
+        """Call the function, and stop it when its time is over. What it does after that is void."""
+        self.timed_out, context = None, cast("CallContext", self.context)
+        # The function may run on after its time, beside hooks and the next try, so it works on a copy of the state.
+        before, reports = state.copied(context.session_state), context.reports.of_try()
+        own_context = dataclasses.replace(context, reports=reports, session_state=state.copied(before))
+        # A plain function's time begins when it has a thread.
+        limit = asyncio.timeout(seconds if self.tool.is_async else None)
 
-        def start_timeout() -> None:
-            if not is_over:  # the wait may have been cancelled in the meantime
-                self.deadline.reschedule(loop.time() + seconds)
-
-        def with_timeout() -> Json:
-            # A timeout may be changed only in the event loop's thread.
-            loop.call_soon_threadsafe(start_timeout)
-            return bound()
+        async def call() -> Json:
+            try:
+                return await self._call_function(arguments, own_context, partial(_begin, limit, seconds))
+            finally:
+                if reports.is_open:
+                    state.merge(context.session_state, state.delta(before, own_context.session_state))
 
         try:
-            return await call_in_thread(self.tree.threads, with_timeout)
-        finally:
-            is_over = True
+            return await run_within(limit, call(), self._note_abandoned, tool=self.tool.name, run_id=self.run.run_id)
+        except OutOfTime as error:
+            reports.close()
+            message = f"No result after {seconds} s; its outcome is unknown."
+            self.timed_out = TimedOut(message + " It did not stop and was left running." * self.is_abandoned)
+            raise self.timed_out from error
+
+    async def _call_function(
+        self, arguments: JsonObject, context: ToolContext | ToolCallContext, begin: Callable[[], object] | None = None
+    ) -> Json:
+        """Call the function itself.
+
+        :param begin: called on the event loop when a plain function begins in its thread.
+        """
+        bound = self.tool.bind(arguments, context)
+        if self.tool.is_async:
+            with exits_contained:
+                return await bound()
+        loop = asyncio.get_running_loop()
+
+        def in_thread() -> Json:
+            if begin is not None:
+                loop.call_soon_threadsafe(begin)
+            return bound()
+
+        returned = await call_in_thread(self.tree.threads, in_thread)
+        return await awaited(returned) if inspect.isawaitable(returned) else returned
+
+
+def _begin(limit: asyncio.Timeout, seconds: float) -> None:
+    with contextlib.suppress(RuntimeError):  # the call was cancelled in the meantime
+        limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def _message_of(error: BaseException) -> str:

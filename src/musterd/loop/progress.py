@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import itertools
 import threading
 from collections.abc import Callable
@@ -31,6 +32,19 @@ class Reports:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._is_open = True
+        self._tries: list[Reports] = []
+
+    def of_try(self) -> "Reports":
+        """The reports of one try of the call, which can be closed alone."""
+        reports = copy.copy(self)  # with the same numbers
+        reports._tries = []
+        self._tries.append(reports)
+        return reports
+
+    @property
+    def is_open(self) -> bool:
+        """Whether reports are still emitted: the call, or the try, is not over."""
+        return self._is_open
 
     def add(self, report: JsonObject) -> None:
         """Emit the call's next report."""
@@ -48,6 +62,8 @@ class Reports:
     def close(self) -> None:
         """End the call: reports that arrive later are dropped."""
         self._is_open = False
+        for reports in self._tries:
+            reports.close()
 
     def _if_open(self, emit: Callable[[], object]) -> None:
         if self._is_open:

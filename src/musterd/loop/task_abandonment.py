@@ -23,6 +23,10 @@ STOP_SECONDS = 2.0
 _abandoned: set["asyncio.Task[Any]"] = set()  # strong references, because the event loop holds tasks only weakly
 
 
+class OutOfTime(Exception):
+    """Code returned no result within its time."""
+
+
 async def run_user_code(
     code: Coroutine[Any, Any, T], on_abandoned: Callable[[], object] | None = None, **about: str
 ) -> T:
@@ -49,6 +53,42 @@ async def run_user_code(
         if not task.done():
             raise
     result, error = task.result()
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]  # None only if an error was raised
+
+
+async def run_within(
+    limit: asyncio.Timeout, code: Coroutine[Any, Any, T], on_abandoned: Callable[[], object], **about: str
+) -> T:
+    """Run ``code``, which is part of user code that :func:`run_user_code` runs, and stop it when its time is over.
+
+    A cancel is passed on to ``code`` without a limit of its own: that of the user code around it holds.
+
+    :param limit: the time limit; ``code`` may set it.
+    :param on_abandoned: called if ``code`` is abandoned after its time.
+    :param about: fields for the log lines.
+    :raises OutOfTime: the time was over, and ``code`` returned no result in spite of it.
+    :raises BaseException: any exception that ``code`` raises in time.
+    """
+    task, is_over = asyncio.create_task(_outcome(code)), False
+    try:
+        async with limit:
+            await asyncio.wait([task])
+    except TimeoutError:
+        is_over = True
+        try:
+            await stop_within(task, STOP_SECONDS, **about)
+        finally:  # a cancel may interrupt the wait
+            if not task.done():
+                on_abandoned()
+        if not task.done():
+            raise OutOfTime from None
+    except asyncio.CancelledError:
+        task.cancel()
+    result, error = await task
+    if error is not None and is_over:  # it may have had its effect before
+        raise OutOfTime from error
     if error is not None:
         raise error
     return result  # type: ignore[return-value]  # None only if an error was raised

@@ -215,7 +215,7 @@ async def _call_with_retries(
 ) -> Json:
     """Call the tool, and call it again if it failed and a second call cannot repeat an effect.
 
-    Each try has the same idempotency key and starts from the same session state.
+    Each try has the same idempotency key and time limit, and starts from the same session state.
     """
     for failed_tries in range(tool.retries):
         try:

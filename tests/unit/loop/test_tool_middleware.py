@@ -1,6 +1,7 @@
 """What stands around a tool's call: hooks, further tries, kept results."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -10,9 +11,13 @@ import pytest
 
 from musterd import Agent, Media, OutcomeUnknown, RetryTool, ToolContext, ToolResult, tool
 from musterd.core import clock
+from musterd.core.events import EventKind
+from musterd.core.records import StepState
 from musterd.declare.tool_errors import ToolFailed
+from musterd.loop import task_abandonment
 from musterd.loop.loop import Loop
 from tests.support.loop import Call, LoopHarness, TurnModel
+from tests.support.loop_clock import LoopClock
 
 
 async def tool_results(*tools: Any, calls: list[Call], turns: int = 1, **agent: Any) -> list[Any]:
@@ -289,3 +294,164 @@ async def test_a_kept_result_with_media_is_the_same_again() -> None:
     output = await harness.drive()
     assert [call.result for call in output.tools] == ["drawn"] * 3
     assert len(output.media["images"]) == 3
+
+
+# Time limits
+
+
+async def a_minute_later(times: LoopClock) -> None:
+    """Let timers fire that are due a minute from now."""
+    times.put_forward(61)
+    for _ in range(5):
+        await clock.yield_to_others()
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_only_the_function_has_a_time_limit(monkeypatch: pytest.MonkeyPatch, is_async: bool) -> None:
+    times, failures = LoopClock(monkeypatch), [RetryTool("busy")]
+
+    async def later(*_: float) -> None:
+        await a_minute_later(times)
+
+    async def before_and_after() -> None:
+        await a_minute_later(times)
+
+    async def around(function: Callable[..., Any]) -> Any:
+        await a_minute_later(times)
+        result = await function()
+        await a_minute_later(times)
+        return result
+
+    def send_in_thread() -> str:
+        """Send."""
+        if failures:
+            raise failures.pop()
+        return "sent"
+
+    async def send() -> str:
+        """Send."""
+        return send_in_thread()
+
+    monkeypatch.setattr(clock, "sleep", later)
+    hooks: Any = {"pre_hook": before_and_after, "post_hook": before_and_after, "tool_hooks": [around]}
+    declared = tool(name="send", timeout_seconds=60, retries=1, **hooks)(send if is_async else send_in_thread)
+    assert await tool_results(declared, calls=[Call("send")]) == ["sent"]
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_retry_safe_tool_is_tried_again_after_its_time(
+    naps: list[float], monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    times, loop, may_end = LoopClock(monkeypatch), asyncio.get_running_loop(), threading.Event()
+    tries: list[str] = []
+    outcomes: list[Any] = []
+
+    def after(fc: Any, run_context: ToolContext) -> None:
+        outcomes.append((fc.result, fc.error, dict(run_context.session_state)))
+
+    def begin(context: ToolContext) -> bool:
+        """Whether it is the first try; each leaves something behind."""
+        tries.append(context.idempotency_key)
+        context.session_state[f"try {len(tries)}"] = dict(context.session_state)
+        return len(tries) == 1
+
+    async def look(context: ToolContext) -> str:
+        """Look."""
+        if begin(context):
+            times.put_forward(61)
+            await loop.create_future()
+        return "in time"
+
+    def look_in_thread(context: ToolContext) -> str:
+        """Look."""
+        if begin(context):
+            loop.call_soon_threadsafe(times.put_forward, 61)
+            may_end.wait()
+            context.session_state["late"] = True
+        return "in time"
+
+    function = look if is_async else look_in_thread
+    declared = tool(name="look", timeout_seconds=60, retry_safe=True, retries=1, post_hook=after)(function)
+    assert await tool_results(declared, calls=[Call("look")]) == ["in time"]
+    may_end.set()
+    assert (len(tries), len(set(tries)), naps) == (2, 1, [0.1])
+    assert outcomes == [("in time", None, {"try 2": {}})]
+
+
+@pytest.mark.parametrize(("retry_safe", "tries"), [(True, 3), (False, 1)])
+async def test_a_call_without_a_result_in_time_is_unknown(
+    naps: list[float], monkeypatch: pytest.MonkeyPatch, retry_safe: bool, tries: int
+) -> None:
+    times, calls, errors = LoopClock(monkeypatch), [], []
+
+    def after(fc: Any) -> None:
+        errors.append(fc.error)
+
+    @tool(timeout_seconds=60, retry_safe=retry_safe, retries=2, post_hook=after)
+    async def look() -> None:
+        """Look."""
+        calls.append("look")
+        times.put_forward(61)
+        await asyncio.get_running_loop().create_future()
+
+    harness = LoopHarness(Agent(id="solo", model=TurnModel([Call("look")], "answer"), tools=[look]))
+    await harness.drive()
+    step = harness.steps.results["t0/c0"]
+    assert (step.state, step.result) == (StepState.UNKNOWN, "No result after 60 s; its outcome is unknown.")
+    assert (len(calls), len(naps)) == (tries, tries - 1)
+    assert errors == [step.result]
+
+
+@pytest.mark.parametrize(("retry_safe", "result"), [(True, "cached"), (False, "No result after 60 s")])
+async def test_a_hook_may_answer_after_the_time_of_a_retry_safe_tool_only(
+    monkeypatch: pytest.MonkeyPatch, retry_safe: bool, result: str
+) -> None:
+    times = LoopClock(monkeypatch)
+
+    def fall_back(function: Callable[..., Any]) -> Any:
+        try:
+            return function()
+        except OutcomeUnknown:
+            return "cached"
+
+    @tool(timeout_seconds=60, retry_safe=retry_safe, tool_hooks=[fall_back])
+    async def pay() -> None:
+        """Pay."""
+        times.put_forward(61)
+        await asyncio.get_running_loop().create_future()
+
+    (text,) = await tool_results(pay, calls=[Call("pay")])
+    assert text.startswith(result)
+
+
+async def test_a_try_that_did_not_stop_has_no_say_in_the_next(
+    naps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_abandonment, "STOP_SECONDS", 0.01)
+    times, may_end = LoopClock(monkeypatch), asyncio.Event()
+    first: list[Any] = []
+
+    @tool(timeout_seconds=60, retry_safe=True, retries=1)
+    async def look(context: ToolContext) -> str:
+        """Look."""
+        if not first:
+            first.append(asyncio.current_task())
+            times.put_forward(61)
+            while not may_end.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await may_end.wait()
+            context.session_state["late"] = True
+            context.progress("late")
+            return "late"
+        may_end.set()
+        await asyncio.wait(first)
+        context.session_state["now"] = True
+        context.progress("now")
+        return "in time"
+
+    harness = LoopHarness(Agent(id="solo", model=TurnModel([Call("look")], "answer"), tools=[look]))
+    await harness.drive()
+    step = harness.steps.results["t0/c0"]
+    assert (step.result, step.state_delta) == ("in time", {"set": {"now": True}, "removed": []})
+    reports = [event.data["content"] for event in harness.events if event.kind is EventKind.CUSTOM]
+    assert reports == ["now"]
