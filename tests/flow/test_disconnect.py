@@ -6,8 +6,10 @@ import socket
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx2
 import pytest
 
+from musterd.http.event_frames import RunFrames
 from tests.support.app import Serve
 from tests.support.http import Receipt, ServerClient, read_stream
 
@@ -144,6 +146,24 @@ async def test_a_stopping_server_ends_streams_without_an_end(serve_live: Serve) 
             await reader.rest()
         assert reader.events[-1]["event"] == "TeamRunContent"
         assert not client.model.hold_of("wait").stopped.is_set()
+
+
+async def test_a_stream_that_fails_in_the_server_does_not_cancel_its_run(
+    serve_live: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> Any:
+        raise RuntimeError("cannot be rendered")
+
+    monkeypatch.setattr(RunFrames, "of", fail)
+    async with serve_live(**GRACE) as client:
+        hold = client.model.hold("wait", after=1)
+        async with client.reading("wait", run_id="r1", session_id="s1") as reader:
+            with pytest.raises(httpx2.RemoteProtocolError):  # there is no end, so the client reads on or polls
+                await reader.rest()
+        await hold.reached.wait()
+        assert await _goes_on(client, 0.2)
+        hold.release()
+        assert (await client.ended(receipt("r1", "s1")))["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize("others_write", [False, True])

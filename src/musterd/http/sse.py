@@ -96,9 +96,11 @@ class EventStream(Response):
             if not disconnected.done():
                 end = b"" if self._gzip is None else self._gzip.end()
                 await send({"type": "http.response.body", "body": end, "more_body": False})
-        except asyncio.CancelledError:
+        except BaseException as error:
+            if not disconnected.done():  # the server ends the stream, so cancel-on-disconnect must not apply
+                self._reading.close_by_server()
             # Only on_dropped, above, may turn a cancel into the end of this stream. Any other cancel is the server's.
-            if not self._reading.is_dropped:
+            if not (isinstance(error, asyncio.CancelledError) and self._reading.is_dropped):
                 raise
             log.warning("subscriber dropped: it did not keep up", **self._source.about)
         finally:

@@ -252,6 +252,9 @@ class WorkflowSocket:
             await self._close(TOO_SLOW, "The client did not keep up; reconnect.")
         except WebSocketDisconnect:
             pass
+        except Exception:
+            reading.close_by_server()
+            raise
         finally:
             reading.close()
             source.end()
