@@ -7,7 +7,7 @@ import pytest
 
 from musterd.engine import attempt_execution
 from musterd.engine.time_limit import TimeLimit
-from musterd.loop import functions
+from musterd.loop import functions, task_abandonment
 from musterd.loop.budget import Spending
 
 
@@ -32,7 +32,7 @@ class CallTimes:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._limits: list[asyncio.Timeout] = []
-        run_within = functions.run_within
+        run_within = task_abandonment.run_within
 
         async def remembered(limit: asyncio.Timeout, *args: Any, **about: Any) -> Any:
             self._limits.append(limit)
