@@ -98,6 +98,19 @@ def test_changed_values_are_shown_before_they_are_sent(capsys: pytest.CaptureFix
     assert decision.item["user_input_schema"] == [{"name": "n", "value": 2}]
 
 
+def test_the_question_about_a_call_that_was_cut_off_says_what_each_choice_means(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Questions(lambda _prompt: "l").decisions(run_with(kind="unknown_outcome"))
+    assert capsys.readouterr().err.splitlines()[-5:] == [
+        "This call was cut off, and may have happened: pay(n=1)",
+        "  result   it happened: type what it returned",
+        "  yes      make the call again",
+        "  no       do not make it again; the model is told",
+        "  later    decide later; the run waits",
+    ]
+
+
 @pytest.mark.parametrize(
     ("run", "meaning"),
     [

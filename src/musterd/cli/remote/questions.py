@@ -111,8 +111,8 @@ class Questions:
                 if reply in (choice.letter, choice.word):
                     return choice.letter
             if reply:
-                for choice in choices:
-                    say(f"  {choice.word:<8} {choice.meaning}")
+                for line in _meanings(choices):
+                    say(line)
 
     def _edited(self, arguments: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
         """The arguments that the person has changed.
@@ -187,6 +187,11 @@ def _choices_of(requirement: "Requirement") -> Sequence[Choice]:
             return _CONFIRM
 
 
+def _meanings(choices: Sequence[Choice]) -> Iterator[str]:
+    """What each choice means, in a line."""
+    return (f"  {choice.word:<8} {choice.meaning}" for choice in choices)
+
+
 def question_lines(requirement: "Requirement") -> Iterator[str]:
     """What the person is to decide, before the prompt."""
     who = f"{one_line(requirement.member)} wants to" if requirement.member else "The run wants to"
@@ -199,7 +204,7 @@ def question_lines(requirement: "Requirement") -> Iterator[str]:
     call = call_text(requirement.name, requirement.arguments)
     if requirement.kind == "unknown_outcome":
         yield f"This call was cut off, and may have happened: {call}"
-        yield "  result: it happened; yes: make it again; no: do not"
+        yield from _meanings(_AFTER_CUT_OFF)  # "yes" alone could be read as "it happened"
     elif requirement.kind == "external_execution":
         yield f"This call is made elsewhere: {call}"
     else:
