@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 20
 MAY_BE_MORE = "there may be more problems"
-"""What is said if only the first problem was looked for."""
+"""The last problem of a list if only the first one was looked for."""
 _MAX_READ = 5000
 """pydantic makes the texts of all problems or of none."""
 _LONGEST, _END = 1000, 200

@@ -138,8 +138,8 @@ def _listed(errors: SchemaErrors) -> str:
     if not errors.problems:
         return "It does not match the schema."
     problems = [described(error) for error in errors.problems[:MAX_LISTED]]
-    listed = problem_list(problems, more=len(errors.problems) - len(problems))
-    return listed if errors.are_all else f"{listed}; {MAY_BE_MORE}"
+    more = len(errors.problems) - len(problems)
+    return problem_list(problems if errors.are_all else [*problems, MAY_BE_MORE], more)
 
 
 def _problems(error: ValidationError) -> str:
