@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,7 +12,7 @@ import httpx2
 import pytest
 from pydantic_ai.messages import ModelMessage, ToolReturnPart
 
-from musterd import Agent, Step, StepInput, Workflow, tool
+from musterd import Agent, Condition, Step, StepInput, Workflow, tool
 from musterd.cli.thread_switching import shorten_waits_for_threads
 from musterd.core import clock
 from musterd.core.settings import Settings
@@ -30,7 +31,7 @@ RESULT_BYTES: int = LIMITS["tool_result_stored_bytes"].default
 CALLS = 12
 """More than a page of events holds."""
 
-LARGE_CALLS, LARGE_STEPS = 16, 48
+LARGE_CALLS, LARGE_STEPS, LARGE_LIST = 16, 48, 20_000
 
 Work = Callable[[], Awaitable[object]]
 
@@ -169,3 +170,19 @@ async def test_beside_a_workflow_with_many_large_steps(serve_live: Serve, switch
             assert len(shown) > LARGE_STEPS * RESULT_BYTES // 2
 
         await assert_lives(client, read_run)
+
+
+async def test_beside_a_condition_that_goes_through_a_large_list(serve_live: Serve, switch_interval: None) -> None:
+    text = "additional_data.list.all(x, additional_data.list.all(y, x + y >= 0))"
+    condition = Condition(name="if", evaluator=text, steps=[Step(name="then", executor=lambda step_input: "done")])
+    async with serve_live(served=Sample([], [], [Workflow(id="choosing", steps=[condition])])) as client:
+        data = json.dumps({"list": list(range(LARGE_LIST))})
+        form = {"message": "hi", "stream": "false", "additional_data": data}
+
+        async def choose() -> None:
+            view = (await client.http.post("/workflows/choosing/runs", data=form, timeout=120)).json()
+            assert view["status"] == "ERROR"
+            assert view["content"].startswith("Condition 'if' could not choose: ")
+            assert view["content"].endswith("it takes more than 2 s with values of this size")
+
+        await assert_lives(client, choose)

@@ -24,6 +24,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def thread_seconds() -> float:
+    """Seconds of processor time that this thread has used. Other threads on a busy machine do not add to it."""
+    return time.thread_time()
+
+
 def new_id() -> str:
     """A new random identifier (a UUID 4 as text)."""
     return str(uuid.uuid4())

@@ -11,6 +11,7 @@ from musterd.core.error_logging import exception_message, log_failure
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
+from musterd.core.threads import in_thread
 from musterd.declare.run_context import RunContext, requested_arguments
 from musterd.declare.workflow.cel import evaluate_cel
 from musterd.flow.inputs import read_contents
@@ -35,7 +36,7 @@ class Choice:
     :param results: the results whose contents it may read.
     :param first: the positional argument of a function, made of these results.
     :param read: checks the value and converts it to JSON. It raises ValueError if the value cannot be used.
-    :param cel_values: the values of the names in a CEL text, made of that argument.
+    :param cel_values: the values of the names in a CEL text, made of that argument in a thread.
     :param values: further values that a function may have parameters for.
     """
 
@@ -80,10 +81,14 @@ async def _evaluated(walk: "Walk", choice: Choice, session_state: JsonObject) ->
     if isinstance(condition, bool):
         return condition
     if isinstance(condition, str):
-        return evaluate_cel(condition, to_jsonable_python(choice.cel_values(choice.first()), fallback=str))
+        return await in_thread(_value_of_text, condition, partial(choice.cel_values, choice.first()))
     available = {**choice.values, **_context(walk, session_state)}
     function, arguments = partial(condition, choice.first()), requested_arguments(condition, available)
     return await user_functions.call(walk.tree.threads, function, arguments)
+
+
+def _value_of_text(text: str, values: Callable[[], Mapping[str, Json]]) -> Json:
+    return evaluate_cel(text, to_jsonable_python(values(), fallback=str))
 
 
 def _context(walk: "Walk", session_state: JsonObject) -> JsonObject:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from typing import Any
 
 import pytest
 
 from musterd import Condition, Loop, Router, StepInput, StepOutput
+from musterd.core import clock
 from musterd.core.errors import DeclarationError
 from musterd.declare.workflow.cel import evaluate_cel
 from musterd.declare.workflow.conditions import loop_values, step_values
@@ -73,6 +75,29 @@ def test_a_loop_that_has_no_results_can_end() -> None:
 def test_a_text_that_does_not_fit_the_run_fails_in_words(text: str) -> None:
     with pytest.raises(ValueError, match=r"^The CEL text .+ cannot be evaluated: .{3,200}$"):
         evaluate_cel(text, step_values(STEP_INPUT, {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("session_state.list.all(x, session_state.list.all(y, x != y || true))", None),
+        ("session_state.list.all(x, x == 0) || true", None),  # not ignored, as other problems of a part are
+        ("session_state.list == [1]", None),
+        ("input == 'an urgent case'", True),  # what a text does not use costs nothing
+    ],
+)
+def test_a_text_that_takes_too_long_fails_in_words(
+    monkeypatch: pytest.MonkeyPatch, text: str, value: bool | None
+) -> None:
+    seconds = itertools.count(step=0.001)  # each look at the clock takes so long
+    monkeypatch.setattr(clock, "thread_seconds", lambda: next(seconds))
+    values = step_values(STEP_INPUT, {"list": [0] * 1990})
+    if value is not None:
+        assert evaluate_cel(text, values) is value
+        return
+    values = step_values(STEP_INPUT, {"list": [0] * (1990 if "all" in text else 2010)})
+    with pytest.raises(ValueError, match=r"^The CEL text .+ it takes more than 2 s with values of this size$"):
+        evaluate_cel(text, values)
 
 
 def refusal(text: str) -> str:

@@ -16,7 +16,6 @@ CEL_AVAILABLE = importlib.util.find_spec("celpy") is not None
 """Whether the library is installed."""
 
 if TYPE_CHECKING:
-    from celpy import Runner
     from lark import Token, Tree
 
 # The methods whose first argument is a variable of their own: outputs.exists(name, name == "x").
@@ -55,20 +54,24 @@ def check_cel(text: str, label: str, names: Sequence[str], place: Place) -> None
 
 
 def evaluate_cel(text: str, values: Mapping[str, Any]) -> Any:
-    """The value of a CEL text.
+    """The value of a CEL text. With large values it takes seconds, so it is called in a thread.
 
     :param values: JSON values by name.
-    :raises ValueError: it cannot be evaluated with these values.
+    :raises ValueError: it cannot be evaluated with these values, or not in a limited time.
     """
-    from celpy.adapter import json_to_cel
     from celpy.evaluation import CELEvalError
 
+    from musterd.declare.workflow.cel_evaluation import MAX_SECONDS, TookTooLong, value_of
+
+    tree, names = _compiled(text)
     try:
-        value = _program(text).evaluate({name: json_to_cel(value) for name, value in values.items()})
+        return value_of(tree, {name: values[name] for name in names if name in values})
     except (CELEvalError, ValueError) as error:
         reason = str(error.args[0] if error.args else error)[:_MAX_ERROR_LENGTH]
         raise ValueError(f"The CEL text {text!r} cannot be evaluated: {reason}") from error
-    return _plain(value)
+    except TookTooLong:  # its traceback says nothing but how the library goes through a list
+        reason = f"it takes more than {MAX_SECONDS:g} s with values of this size"
+        raise ValueError(f"The CEL text {text!r} cannot be evaluated: {reason}") from None
 
 
 @functools.cache
@@ -84,17 +87,19 @@ def _parsed(text: str) -> Tree[Token]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _program(text: str) -> Runner:
-    program: Runner = _environment().program(_parsed(text))
-    return program
+def _compiled(text: str) -> tuple[Tree[Token], frozenset[str]]:
+    """A text as a tree, with the names of the values that it uses. Only these are converted."""
+    tree = _parsed(text)
+    return tree, frozenset(_free_names(tree))
 
 
 def _free_names(tree: Tree[Token]) -> Iterator[str]:
     """The names in a text that its values must have, in their order."""
     bound = {*_TYPES, *(variable for _, variable in _macros(tree) if variable is not None)}
-    for name in map(_name_of, tree.find_data("ident")):
-        if name not in bound:
-            yield name
+    for kind in ("ident", "dot_ident"):  # name, .name
+        for name in map(_name_of, tree.find_data(kind)):
+            if name not in bound:
+                yield name
 
 
 def _macros(tree: Tree[Token]) -> Iterator[tuple[str, str | None]]:
@@ -110,17 +115,3 @@ def _macros(tree: Tree[Token]) -> Iterator[tuple[str, str | None]]:
 
 def _name_of(ident: Tree[Token]) -> str:
     return str(ident.children[0])
-
-
-def _plain(value: Any) -> Any:
-    """A value of the library as a JSON value."""
-    from celpy import celtypes
-
-    if isinstance(value, celtypes.BoolType):
-        return bool(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    plain_type = next((kind for kind in (str, int, float) if isinstance(value, kind)), None)
-    return value if plain_type is None else plain_type(value)
