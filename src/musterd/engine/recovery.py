@@ -64,15 +64,8 @@ class Recovered:
 
     @property
     def step_names(self) -> Mapping[str, str]:
-        """The names of the stored steps by path; also of the paths above them, whose names are empty."""
-        names: dict[str, str] = {}
-        for path, step in self.steps.items():
-            names[path] = step.name or ""
-            above = path.rpartition("/")[0]
-            while above and above not in names:
-                names[above] = ""
-                above = above.rpartition("/")[0]
-        return names
+        """The names of the stored steps by path, and the paths above them."""
+        return names_by_path(self.steps.values())
 
     @property
     def finished_paths(self) -> frozenset[str]:
@@ -99,6 +92,18 @@ class Recovered:
         """The values that the root run read before its first turn."""
         stored = self.steps.get("p")
         return None if stored is None else loaded(stored)
+
+
+def names_by_path(steps: Iterable[StepRow]) -> Mapping[str, str]:
+    """The names of steps by path; also of the paths above them, whose names are empty."""
+    names: dict[str, str] = {}
+    for step in steps:
+        names[step.path] = step.name or ""
+        above = step.path.rpartition("/")[0]
+        while above and above not in names:
+            names[above] = ""
+            above = above.rpartition("/")[0]
+    return names
 
 
 async def load(tx: Tx, run: RunRow) -> Recovered:

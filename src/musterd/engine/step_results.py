@@ -12,7 +12,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import CODEC, Input, RunRow, StepKind, StepRow
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.declare import WorkflowComponent
-from musterd.engine.recovery import loaded, tool_step_of
+from musterd.engine.recovery import loaded, names_by_path, tool_step_of
 from musterd.engine.resources import Resources
 from musterd.flow.walk import Walk
 from musterd.loop.assignment import Assignment
@@ -56,6 +56,7 @@ async def step_results_so_far(
         models=resources.models,
         settings=resources.settings,
         threads=resources.threads,
+        stored_steps=names_by_path(rows),
         finished_steps=frozenset(row.path for row in rows if row.result is not None),
     )
     # Whether its agent runs the workflow or every request does, the steps have the same paths.

@@ -66,8 +66,13 @@ async def ask_before(walk: "Walk", position: Position, scope: Scope) -> Answer:
     :raises Waits: there is no decision yet.
     """
     spec = position.node.spec
+    path, stored = f"{position.path}/q", walk.tree.stored_steps
     question = _question_before(position)
-    if question is None:
+    # A deploy may have changed whether a person is asked. A step that has begun is not asked about any more, and a
+    # question that is stored is decided as it was asked: a step that a person rejected is not made.
+    if question is None and path in stored:
+        question = _Question(path=path, kind=RequirementKind.CONFIRMATION, details={})
+    elif question is None or (position.path in stored and path not in stored):
         return NOT_ASKED
     if question.path not in walk.tree.approvals:
         await read_contents(walk, scope.every_result)

@@ -11,6 +11,7 @@ from musterd.declare.workflow.steps import AnyStep, Condition, Loop, Router
 from musterd.flow import results
 from musterd.flow.asking import CHOICES, ask_before, takes_else
 from musterd.flow.choices import Choice, choose
+from musterd.flow.divergence import not_as_before, require_last, require_nothing_at
 from musterd.flow.inputs import Scope, choice_input
 from musterd.flow.position import Position, stores_at_once
 from musterd.flow.results import StepResult, records
@@ -51,7 +52,7 @@ async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepRe
     scopes = [scope.branch() for _ in branches]
     before = state.copied(scope.state)
     outcomes = await gather([_branch(walk, *branch) for branch in zip(branches, scopes, strict=True)])
-    walk.require_last(branches)
+    require_last(walk, branches)
     # A failure ends the run whatever the other branches wait for, so it counts first.
     if failures := [outcome for outcome in outcomes if isinstance(outcome, RunFailed)]:
         steps = [failure for failure in failures if isinstance(failure, StepFailed)]
@@ -89,6 +90,8 @@ async def run_condition(walk: "Walk", position: Position, scope: Scope) -> StepR
     data: JsonObject = {"condition_result": holds}
     walk.emit(EventKind.CONDITION_STARTED, position, data)
     nodes, segment = (node.children, "s") if holds else (node.else_children, "e")
+    if not nodes:
+        require_nothing_at(walk, f"{position.path}/{segment}0")
     children = position.row_below(nodes, segment, is_followed=position.is_followed)
     done = await walk.sequence(children, scope.inner())
     branch = "if" if holds else "else" if node.else_children else None
@@ -125,7 +128,10 @@ async def run_loop(walk: "Walk", position: Position, scope: Scope) -> StepResult
     iterations: list[list[StepResult]] = []
     previous: StepResult | None = None
     ends = False
-    while not ends and len(iterations) < spec.max_iterations:
+    # The limit may be lower than in an earlier attempt: what that attempt began is not dropped.
+    while not ends and (
+        len(iterations) < spec.max_iterations or f"{position.path}/i{len(iterations)}" in walk.tree.stored_steps
+    ):
         number = len(iterations) + 1
         about: JsonObject = {"iteration": number, **limits}
         segment = f"i{number - 1}"
@@ -172,15 +178,19 @@ async def _is_last(walk: "Walk", position: Position, number: int, done: Sequence
 
 
 async def run_router(walk: "Walk", position: Position, scope: Scope) -> StepResult | None:
-    """Run the steps that a function, a text or a person chooses; None: a person skipped all."""
+    """Run the steps that a function, a text or a person chooses; None: a person skipped all.
+
+    :raises ReplayDiverged: one that was chosen in an earlier attempt is no longer declared.
+    """
     answer = await ask_before(walk, position, scope)
     if not answer.is_approved:
         return None
     node, spec = position.node, position.node.spec
     assert isinstance(spec, Router)
-    selected = answer.values.get(CHOICES) if spec.requires_user_input else await _selected(walk, position, scope)
-    names: list[str] = list(selected or ())
+    names: list[str] = answer.values.get(CHOICES) or await _selected(walk, position, scope)
     by_name = {child.name: child for child in node.children}
+    if unknown := [name for name in names if name not in by_name]:  # of an earlier attempt
+        raise not_as_before(position, f"chose '{unknown[0]}', which is no longer declared")
     data: JsonObject = {"selected_steps": names}
     walk.emit(EventKind.ROUTER_STARTED, position, data)
     children = position.row_below([by_name[name] for name in names], "s", is_followed=position.is_followed)
@@ -190,14 +200,16 @@ async def run_router(walk: "Walk", position: Position, scope: Scope) -> StepResu
     return results.container(position, f"Router {node.name} completed with {len(done)} results", done)
 
 
-async def _selected(walk: "Walk", position: Position, scope: Scope) -> Json:
+async def _selected(walk: "Walk", position: Position, scope: Scope) -> list[str]:
     """The names of the choices that the selector gives.
 
     :raises RunFailed: it failed, or names no choice.
+    :raises ReplayDiverged: an earlier attempt had a selector, and now a person chooses.
     """
     node, spec = position.node, position.node.spec
     assert isinstance(spec, Router)
-    assert spec.selector is not None
+    if spec.selector is None or spec.requires_user_input:
+        raise not_as_before(position, "began before a person was to choose")
     choices = [child.name for child in node.children]
     own_names = {id(child.spec): child.name for child in node.children}
 
@@ -220,4 +232,5 @@ async def _selected(walk: "Walk", position: Position, scope: Scope) -> Json:
         cel_values=lambda step_input: {**step_values(step_input, scope.state), "step_choices": choices},
         values={"step_choices": [child.spec for child in node.children]},
     )
-    return await choose(walk, position, choice, scope.state)
+    names: list[str] = await choose(walk, position, choice, scope.state)
+    return names

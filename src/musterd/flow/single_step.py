@@ -74,7 +74,9 @@ async def _tries(
         # A function that returned a failure has said all, and so has a run whose error says that trying is of no use. A
         # call whose outcome is unknown has no type of error: another try might have its effect twice.
         may_retry = step.is_error and details.get("error_type") is not None and not details.get("is_final")
-        will_retry = may_retry and number < spec.max_retries + granted
+        # The limit may be lower than in an earlier attempt, or a person granted the next try.
+        is_next_begun = f"{position.path}/r{number + 1}" in walk.tree.stored_steps
+        will_retry = may_retry and (number < spec.max_retries + granted or is_next_begun)
         error = step.result if step.is_error else details["error"]
         data: JsonObject = {"error": error, "try": number + 1, "will_retry": will_retry}
         if details.get("error_type") is not None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from musterd.core import clock
-from musterd.core.errors import LimitReached, ReplayDiverged
+from musterd.core.errors import LimitReached
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind
@@ -17,6 +17,7 @@ from musterd.declare import Component
 from musterd.declare.workflow.resolved import StepNode, WorkflowComponent
 from musterd.declare.workflow.step_io import WorkflowSession
 from musterd.flow import containers
+from musterd.flow.divergence import require_last, require_same_kind
 from musterd.flow.inputs import Scope, read_contents
 from musterd.flow.position import Position, followed
 from musterd.flow.results import StepResult, as_json
@@ -144,33 +145,20 @@ class Walk:
                 on_result(result)
             if result.output.stop:
                 return done
-        self.require_last(positions)
+        require_last(self, positions)
         return done
-
-    def require_last(self, positions: Sequence[Position]) -> None:
-        """Check that no step is stored that stood after these and is no longer declared.
-
-        :raises ReplayDiverged: there is one.
-        """
-        stored = self.tree.stored_steps
-        if not (stored and positions):
-            return
-        last = positions[-1].path
-        number = last[len(last.rstrip("0123456789")) :]
-        following = f"{last.removesuffix(number)}{int(number) + 1}"
-        if (name := stored.get(following)) is not None:
-            step = f"{following} ('{name}')" if name else following
-            raise ReplayDiverged(f"The run cannot continue because step {step} is stored and no longer declared.")
 
     async def node(self, position: Position, scope: Scope) -> StepResult | None:
         """Run a step or a container; None: a person skipped it.
 
         :raises LimitReached: the run has too many steps.
+        :raises ReplayDiverged: something else is stored at its place.
         """
         self._step_count += 1
         limit = self.tree.settings.max_workflow_steps
         if self._step_count > limit:
             raise LimitReached(f"The limit of {limit} steps was reached.", "max_workflow_steps")
+        require_same_kind(self, position)
         return await _RUNNERS[position.node.kind](self, position, scope)
 
     def make_drivable(self, tree: RunTree, run: Assignment[Component | WorkflowComponent]) -> Drivable:
