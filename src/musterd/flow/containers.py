@@ -1,6 +1,7 @@
 """The containers of a workflow: steps in a row, parallel branches, loops, conditions and routers."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from musterd.core.errors import RunFailed, StepFailed
@@ -150,10 +151,11 @@ async def run_loop(walk: "Walk", position: Position, scope: Scope) -> StepResult
         about |= {"outputs": records(done), "should_continue": not ends}
         walk.emit(EventKind.LOOP_ITERATION_COMPLETED, position, about, segment)
     every = [result for done in iterations for result in done]
+    shown = iter(records(every))
     data: JsonObject = {
         "total_iterations": len(iterations),
         **limits,
-        "outputs": [records(done) for done in iterations],
+        "outputs": [list(islice(shown, len(done))) for done in iterations],
     }
     walk.emit(EventKind.LOOP_COMPLETED, position, data)
     text = f"Loop {node.name} completed {len(iterations)} iterations with {len(every)} total steps"

@@ -22,8 +22,9 @@ TEXT, JSON, NOTHING = "text", "json", "nothing"
 """How the content of a step is stored."""
 
 MAX_TOGETHER = 200_000
-"""The most characters of the contents that the result of a container shows, as long as each shows ``MIN_CUT`` of its
-own. Each event and each output repeats the results in it, so they would grow with the square of the steps."""
+"""The most characters of contents, and of errors, that the result of a container shows, as long as each shows
+``MIN_CUT`` of its own. Each event and each output repeats the results in it, so they would grow with the square of the
+steps."""
 MIN_CUT = 100
 _HEADING = "## Parallel Execution Results"
 
@@ -258,12 +259,13 @@ def records(results: Sequence[StepResult]) -> list[JsonObject]:
 
 
 def _counted(record: JsonObject) -> tuple[int, int]:
-    """The characters of the contents in a result, and the number of steps in it."""
+    """The characters of the contents and errors in a result, and the number of steps in it."""
     content, below = record["content"], [_counted(step) for step in record.get("steps") or ()]
     if AT in record:
         own = record[AT]["characters"]
     else:
         own = len(content) if isinstance(content, str) else len(jsontext.dumps(content))
+    own += len(record["error"] or "")
     return own + sum(count[0] for count in below), 1 + sum(count[1] for count in below)
 
 
@@ -274,6 +276,8 @@ def _cut(record: JsonObject, most: int) -> JsonObject:
             cut[AT] = {**record[AT], "cut_to": most}
     elif len(text := content if isinstance(content, str) else jsontext.dumps(content)) > most:
         cut["content"] = f"{text[:most]}…"
+    if len(error := record["error"] or "") > most:
+        cut["error"] = f"{error[:most]}…"
     if "steps" in record:
         cut["steps"] = [_cut(step, most) for step in record["steps"]]
     return cut

@@ -213,6 +213,26 @@ async def test_large_contents_are_cut_in_the_results_of_containers_only() -> Non
     assert len(flow.walk.progress.output.content) == 150_000
 
 
+async def test_large_contents_are_cut_in_the_event_of_a_whole_loop() -> None:
+    def long(step_input: StepInput) -> str:
+        return "x" * 50_000
+
+    flow = await run(Loop(name="again", steps=[Step(name="a", executor=long)], max_iterations=40))
+    (event,) = flow.data(EventKind.LOOP_COMPLETED)
+    assert [[step[AT]["cut_to"] for step in iteration] for iteration in event["outputs"]] == [[5000]] * 40
+
+
+async def test_large_errors_are_cut_in_the_results_of_containers() -> None:
+    def fail(step_input: StepInput) -> str:
+        raise ValueError("x" * 300_000)
+
+    bad = Step(name="bad", executor=fail, max_retries=0, on_error="skip")
+    flow = await run(Loop(name="again", steps=[bad], max_iterations=4))
+    (event,) = flow.data(EventKind.LOOP_COMPLETED)
+    for (step,) in [*event["outputs"], *([step] for step in flow.step_results[0]["steps"])]:
+        assert (len(step["error"]), len(step["content"])) == (50_001, 50_001)
+
+
 async def test_the_initial_state_of_a_nested_workflow_is_merged() -> None:
     def add(step_input: StepInput, session_state: dict[str, Any]) -> str:
         session_state["n"] += 1
