@@ -3,7 +3,20 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from musterd import Agent, Condition, Loop, Parallel, Router, Step, StepInput, StepOutput, Steps, ToolContext, Workflow
+from musterd import (
+    Agent,
+    Condition,
+    Loop,
+    Parallel,
+    Router,
+    Step,
+    StepInput,
+    StepOutput,
+    Steps,
+    ToolContext,
+    Workflow,
+    WorkflowAgent,
+)
 from tests.faults.components import CountingModel, count
 
 
@@ -33,6 +46,12 @@ def is_last(outputs: Sequence[StepOutput]) -> bool:
     return str(outputs[-1].content).endswith("more>more")
 
 
+def fail(step_input: StepInput, run_context: ToolContext) -> str:
+    """A step that fails."""
+    count(f"step bad {run_context.idempotency_key}")
+    raise ValueError("no paper")
+
+
 writer = Agent(id="writer", model=CountingModel())
 flow = Workflow(
     id="flow",
@@ -60,4 +79,9 @@ asking = Workflow(
         ),
         step("end"),
     ],
+)
+guided = Workflow(
+    id="guided",
+    steps=[step("one"), Step(name="bad", executor=fail, retry_safe=True, max_retries=0), step("two")],
+    agent=WorkflowAgent(model=CountingModel()),
 )

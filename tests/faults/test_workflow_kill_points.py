@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from musterd.core.events import EventKind
 from musterd.loop.run_tree import digest
 from musterd.store import events
 from tests.support.crashes import check_each_event_once
@@ -86,3 +87,25 @@ def test_killed_while_a_branch_in_a_loop_waits_for_a_person(site: Deployment) ->
     assert Counter(line.split()[1] for line in site.counts().elements()) == {"guarded": 2, "free": 2, "end": 1}
     assert set(site.counts().values()) == {1}, "each call has its own key, and was made once"
     check_each_event_once(site.do(of_run(events.every, "r1")))
+
+
+@pytest.mark.parametrize("point", ["performed:2", "recorded:2", "performed:3", "recorded:3", "settling:1"])
+def test_killed_while_the_agent_of_a_workflow_ends_with_a_failed_step(site: Deployment, point: str) -> None:
+    first = site.serve(fault=f"{point}:kill")
+    first.post('[[TOOL run_workflow {"query": "tea"}]]', "r1", "workflows/guided")
+    first.died()
+    done = {row["path"] for row in site.select("SELECT path FROM journal WHERE root_id = 'r1' AND result IS NOT NULL")}
+    before = site.counts()
+    second = site.serve()
+    view = second.ended("r1", "workflows/guided")
+    assert (view["status"], view["content"]) == ("ERROR", "Step 'bad' failed: no paper")
+    assert [step["step_name"] for step in view["step_results"]] == ["one"]
+    repeated = {line.split()[1] for line in site.counts() - before}
+    assert not ("one" in repeated and "s0" in done)
+    assert not ("bad" in repeated and "s1" in done)
+    stored_events = site.do(of_run(events.every, "r1"))
+    check_each_event_once(stored_events)
+    (error,) = [event for _, event in stored_events if event.kind is EventKind.STEP_ERROR]
+    assert error.place == "s1/r0"
+    _, (_, end) = [item for item in stored_events if item[1].kind is EventKind.RUN_ERROR]  # the agent's, and the run's
+    assert (end.data["error"]["code"], end.data["error"]["failed_steps"]) == ("step_failed", ["s1"])

@@ -281,9 +281,9 @@ class Journal:
         # A crash before this commit loses the result: the next attempt finds the intent alone, as of a call that was
         # cut off. A decision about the call is consumed in the same commit.
         faults.point("recording")
-        # A failure is stored at once. A question about it may follow at a path below it, and the end of the member's
-        # run, stored in the same commit, would close that question.
-        await self._commit_unless(intent.is_followed and not outcome.is_error)
+        # A failure is stored at once, unless it ends the run. A question about it may follow at a path below it, and
+        # the end of the member's run, stored in the same commit, would close that question.
+        await self._commit_unless(intent.is_followed and (intent.ends_if_failed or not outcome.is_error))
         faults.point("recorded")
         return outcome
 

@@ -54,7 +54,10 @@ async def run_with_agent(walk: "Walk", agent: Component) -> Json:
         name=agent.name,
         fingerprint=fingerprint(StepKind.DELEGATE, run.component.id, agent.id, _PLACE),
         is_retry_safe=True,  # a run that was cut off goes on at its own steps
+        # Its failure is stored with the end of the run. After a crash between two commits, the next attempt would know
+        # that the agent failed, but not at which step of the workflow.
         is_followed=True,
+        ends_if_failed=True,
     )
     # As of a step's run: its row and the intent are one commit.
     await tree.steps.intend([intent], [member_start(tree, run, agent, path, message_of(run.prompt))])

@@ -37,6 +37,7 @@ class Intent:
     :param is_stoppable: whether the call stops when it is cancelled; a plain function runs on in its thread.
     :param is_followed: whether the caller stores something else as soon as it has the result, which then needs no
         commit of its own.
+    :param ends_if_failed: whether its failure ends the run at once, and so needs no commit of its own either.
     :param asks: the question to a person before the call; None if the call needs no decision.
     :param keeps_content_apart: whether a large text of its result is stored apart. A later attempt reads it only when
         a step gets it.
@@ -50,6 +51,7 @@ class Intent:
     on_unknown: str = "pause"
     is_stoppable: bool = True
     is_followed: bool = False
+    ends_if_failed: bool = False
     asks: Requirement | None = None
     call_id: str | None = None
     keeps_content_apart: bool = False
