@@ -208,3 +208,45 @@ async def test_a_step_that_a_person_rejected_is_not_made_after_a_deploy_that_doe
         await decide(second, requirement, Verdict.REFUSED)
         assert content(await second.end_of("r1")) == "go>first>last"
     assert works.calls == {"first": 1, "last": 1}
+
+
+async def test_a_function_that_calls_fewer_steps_after_a_deploy_ends_the_run(
+    file_engines: Engines, works: Works
+) -> None:
+    steps = {name: works.step(name).executor for name in ("pay", "here")}
+
+    def flow(*names: str) -> Workflow:
+        async def whole(workflow: Any, execution_input: Any) -> str:
+            for name in names:
+                await workflow.step(name, steps[name], retry_safe=True)
+            return "done"
+
+        return Workflow(id="flow", steps=whole)
+
+    async with file_engines(workflows=[flow("pay", "here")]) as first:
+        await works.cut_off(first, "here")
+    async with file_engines(workflows=[flow("pay")]) as second:
+        view = await second.end_of("r1")
+    assert "step s1 ('here') is stored and no longer declared" in diverged(view)
+
+
+@pytest.mark.parametrize("was_router", [False, True])
+async def test_a_deploy_that_chooses_in_another_way_ends_the_run(
+    file_engines: Engines, works: Works, was_router: bool
+) -> None:
+    def flow(is_router: bool) -> Workflow:
+        guarded = works.step("guarded", requires_confirmation=True)
+        if is_router:
+            way: Any = Router(name="way", selector=lambda step_input: "guarded", choices=[guarded])
+        else:
+            way = Condition(name="way", evaluator=True, steps=[guarded])
+        return workflow(way)
+
+    async with file_engines(workflows=[flow(was_router)]) as first:
+        (requirement,) = waiting(await first.run("go", "r1"))
+    async with file_engines(workflows=[flow(not was_router)]) as second:
+        await polled(second)
+        await decide(second, requirement)
+        view = await second.end_of("r1")
+        await polled(second)
+    assert "step s0 ('way') chose in another way before" in diverged(view)

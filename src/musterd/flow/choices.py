@@ -14,6 +14,7 @@ from musterd.core.records import StepKind
 from musterd.core.threads import in_thread
 from musterd.declare.run_context import RunContext, requested_arguments
 from musterd.declare.workflow.cel import evaluate_cel
+from musterd.flow.divergence import not_as_before
 from musterd.flow.inputs import read_contents
 from musterd.flow.position import Position, step_fingerprint
 from musterd.flow.results import StepResult
@@ -35,7 +36,8 @@ class Choice:
     :param path: the path of its journal step.
     :param results: the results whose contents it may read.
     :param first: the positional argument of a function, made of these results.
-    :param read: checks the value and converts it to JSON. It raises ValueError if the value cannot be used.
+    :param read: checks the value and converts it to ``kind``. It raises ValueError if the value cannot be used.
+    :param kind: the type of what is chosen.
     :param cel_values: the values of the names in a CEL text, made of that argument in a thread.
     :param values: further values that a function may have parameters for.
     """
@@ -45,6 +47,7 @@ class Choice:
     results: Sequence[StepResult | None]
     first: Callable[[], Json]
     read: Callable[[Json], Json]
+    kind: type[bool] | type[list[str]]
     cel_values: Callable[[Json], Mapping[str, Json]]
     values: JsonObject = field(default_factory=dict)
 
@@ -53,6 +56,7 @@ async def choose(walk: "Walk", position: Position, choice: Choice, session_state
     """Make a choice, or return what an earlier attempt stored. Its changes of the state are made in place.
 
     :raises RunFailed: the condition failed, or its value cannot be used.
+    :raises ReplayDiverged: a choice of another kind is stored.
     """
     node = position.node
 
@@ -72,6 +76,8 @@ async def choose(walk: "Walk", position: Position, choice: Choice, session_state
     step = step_fingerprint(StepKind.CHOICE, walk.run.component.id, node.name, node.place)
     # Stored with the intent that acts on it, or with the events that show it: an earlier commit would protect nothing.
     chosen = await walk.tree.steps.once(StepKind.CHOICE, choice.path, step, node.name, make, is_followed=True)
+    if not isinstance(chosen["value"], choice.kind):
+        raise not_as_before(position, "chose in another way before")
     state.merge(session_state, chosen["state_delta"])
     return chosen["value"]
 

@@ -113,6 +113,7 @@ async def _holds(walk: "Walk", position: Position, scope: Scope) -> bool:
         results=scope.every_result,
         first=lambda: choice_input(walk, scope),
         read=bool,
+        kind=bool,
         cel_values=lambda step_input: step_values(step_input, scope.state),
     )
     return bool(await choose(walk, position, choice, scope.state))
@@ -174,6 +175,7 @@ async def _is_last(walk: "Walk", position: Position, number: int, done: Sequence
         results=done,
         first=lambda: outputs,
         read=bool,
+        kind=bool,
         cel_values=lambda _: loop_values(outputs, number, spec.max_iterations),
     )
     return bool(await choose(walk, position, choice, scope.state))
@@ -231,6 +233,7 @@ async def _selected(walk: "Walk", position: Position, scope: Scope) -> list[str]
         results=scope.every_result,
         first=lambda: choice_input(walk, scope),
         read=read,
+        kind=list,
         cel_values=lambda step_input: {**step_values(step_input, scope.state), "step_choices": choices},
         values={"step_choices": [child.spec for child in node.children]},
     )

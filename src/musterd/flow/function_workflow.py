@@ -23,6 +23,7 @@ from musterd.declare.registry import component_below
 from musterd.declare.signature import unwrapped
 from musterd.declare.workflow.resolved import STEP_IDS, StepNode, WorkflowComponent
 from musterd.flow.asking import unknown_outcome
+from musterd.flow.divergence import require_nothing_at
 from musterd.flow.functions import FunctionStep, call_step, step_function
 from musterd.flow.inputs import Scope, read_contents
 from musterd.flow.position import Position
@@ -139,6 +140,8 @@ class WorkflowRun:
             raise others[0]
         if waits := [error for error in self._interruptions if isinstance(error, Waits)]:
             raise Waits([requirement for error in waits for requirement in error.requirements])
+        if not is_cancelled:
+            require_nothing_at(self._walk, self._walk.run.at(f"s{len(self._tasks)}"))
 
 
 async def run_function(walk: "Walk", function: Callable[..., Json]) -> Json:
