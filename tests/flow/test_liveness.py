@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from pydantic_ai.messages import ModelMessage, ToolReturnPart
 
-from musterd import Agent, Condition, Step, StepInput, Workflow, tool
+from musterd import Agent, Condition, Parallel, Step, StepInput, Workflow, tool
 from musterd.cli.thread_switching import shorten_waits_for_threads
 from musterd.core import clock
 from musterd.core.settings import Settings
@@ -32,6 +32,7 @@ CALLS = 12
 """More than a page of events holds."""
 
 LARGE_CALLS, LARGE_STEPS, LARGE_LIST = 16, 48, 20_000
+LARGE_JSON, JSON_STEPS = 60_000, 6
 
 Work = Callable[[], Awaitable[object]]
 
@@ -186,3 +187,25 @@ async def test_beside_a_condition_that_goes_through_a_large_list(serve_live: Ser
             assert view["content"].endswith("it takes more than 2 s with values of this size")
 
         await assert_lives(client, choose)
+
+
+async def test_beside_a_question_about_large_json(serve_live: Serve, switch_interval: None) -> None:
+    def fill(step_input: StepInput) -> list[dict[str, int]]:
+        return [{"a": number} for number in range(LARGE_JSON)]
+
+    branches = [Step(name=f"fill {number}", executor=fill) for number in range(JSON_STEPS)]
+    ask = Step(name="ask", executor=lambda step_input: "done", requires_confirmation=True)
+    asking = Workflow(id="asking", steps=[Parallel(*branches, name="both"), *branches, ask])
+    async with serve_live(served=Sample([], [], [asking])) as client:
+        url = f"{client.http.base_url}/workflows/asking/runs"
+
+        def ask_and_continue() -> None:  # in a thread, so that only the server's work is measured
+            form = {"message": "hi", "stream": "false"}
+            paused = httpx2.post(url, data=form, timeout=120).json()
+            decision = [{"step_id": paused["step_requirements"][0]["step_id"], "confirmed": True}]
+            form = {"session_id": paused["session_id"], "stream": "false", "step_requirements": json.dumps(decision)}
+            done = httpx2.post(f"{url}/{paused['run_id']}/continue", data=form, timeout=120)
+            assert done.status_code == 200
+            assert "COMPLETED" in done.text
+
+        await assert_lives(client, lambda: asyncio.to_thread(ask_and_continue))

@@ -14,6 +14,7 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind, ToolCall
 from musterd.core.requirements import MAX_TEXT, Requirement, RequirementKind
+from musterd.core.threads import in_thread
 from musterd.declare.workflow.steps import Condition, Router, Step
 from musterd.declare.workflow.user_input import UserInputField
 from musterd.flow.inputs import Scope, read_contents, step_input_view
@@ -76,7 +77,8 @@ async def ask_before(walk: "Walk", position: Position, scope: Scope) -> Answer:
         return NOT_ASKED
     if question.path not in walk.tree.approvals:
         await read_contents(walk, scope.every_result)
-        question.details["step_input"] = step_input_view(walk, scope)
+        # In a thread, because it writes the JSON of every result as text.
+        question.details["step_input"] = await in_thread(step_input_view, walk, scope)
     answer = await _ask(walk, position, question)
     if not answer.is_approved and (spec.on_reject == "cancel" or _chooses(spec)):
         raise RunRejected(f"Workflow cancelled: {position.node.type_name} '{position.node.name}' was rejected")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from musterd.core.errors import RunFailed, StepFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.threads import in_thread
 from musterd.declare.workflow.conditions import loop_values, step_values
 from musterd.declare.workflow.steps import AnyStep, Condition, Loop, Router
 from musterd.flow import results
@@ -69,7 +70,8 @@ async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepRe
         state.merge(scope.state, state.delta(before, branch_scope.state))
     done = [outcome for outcome in outcomes if isinstance(outcome, StepResult)]
     walk.emit(EventKind.PARALLEL_COMPLETED, position, {**data, "outputs": records(done)})
-    return results.parallel(position, done)
+    # In a thread, because it writes the JSON of every branch as text.
+    return await in_thread(results.parallel, position, done)
 
 
 async def _branch(walk: "Walk", position: Position, scope: Scope) -> StepResult | RunFailed | Waits | None:

@@ -9,6 +9,7 @@ from pydantic_ai.messages import UserContent
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import MEDIA_NAMES, Medium, missing
 from musterd.core.step_contents import without_place
+from musterd.core.threads import in_thread
 from musterd.declare import Component
 from musterd.declare.workflow.resolved import WorkflowComponent
 from musterd.declare.workflow.step_io import StepInput, as_text, history_context
@@ -94,7 +95,7 @@ async def read_contents(walk: "Walk", results: Iterable[StepResult | None]) -> N
     paths = {step.path for result in several for step in result.unread_steps()}
     texts = await walk.tree.read_contents(paths) if paths else {}
     for result in several:
-        result.fill_in(texts)
+        await in_thread(result.fill_in, texts)
 
 
 def step_input(walk: "Walk", scope: Scope, user_input: JsonObject | None = None) -> StepInput:

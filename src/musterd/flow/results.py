@@ -65,15 +65,15 @@ class StepResult:
             yield from step.unread_steps()
 
     def fill_in(self, texts: Mapping[str, str]) -> None:
-        """Take in contents that were read.
+        """Take in contents that were read. It parses them, so it is called in a thread; branches may do it at once.
 
         :param texts: contents by the path of their journal steps.
         """
         for step in self.steps:
             step.fill_in(texts)
-        content = self.output.content
-        if self.unread is not None and self.path in texts:
-            content, self.unread = content_of(replace(self.unread, result=texts[self.path])), None
+        content, unread = self.output.content, self.unread
+        if unread is not None and self.path in texts:
+            content, self.unread = content_of(replace(unread, result=texts[self.path])), None
         elif content is None and self.output.executor_type == "parallel":
             content = parallel_text(self.steps)
         # In place: the outputs of containers refer to it. No function has got it yet, because its content was missing.

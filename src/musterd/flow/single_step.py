@@ -8,6 +8,7 @@ from musterd.core.errors import StepFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind
+from musterd.core.threads import in_thread
 from musterd.declare.workflow.steps import Step
 from musterd.flow import results
 from musterd.flow.asking import ask_about_error, ask_before, unknown_outcome
@@ -119,7 +120,7 @@ async def _try(walk: "Walk", position: Position, path: str, scope: Scope, user_i
     message = ""
     if path not in walk.tree.finished_steps:  # else its run is not driven again
         await read_contents(walk, [scope.source])
-        message = message_of_step(walk, spec, scope, user_input)
+        message = await in_thread(message_of_step, walk, spec, scope, user_input)  # it may be long JSON
     step_run = StepRun(
         component=node.component,
         path=path,
