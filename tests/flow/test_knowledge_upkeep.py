@@ -28,10 +28,10 @@ from musterd.loop import task_abandonment
 from tests.support.http import ServerClient
 from tests.support.knowledge_contents import (
     CONTENT,
-    FakeEmbedder,
     FakeEmbedders,
     ServeDocs,
     add,
+    hold,
     names,
     search,
     text_form,
@@ -170,10 +170,10 @@ async def test_another_embedder_takes_over_when_all_is_embedded(
     async with serve_docs(Knowledge(id="docs", embedder="fake:new")) as client:
         # The old vectors answer: its synonym is found.
         assert (await names(client, "automobile", search_type="vector"))[0] == "one"
-        await add(client, "Cars in Rome.", "four")
     before = len(embedders["fake:old"].texts)
     embedders["fake:new"].problem = None
     async with serve_docs(Knowledge(id="docs", embedder="fake:new")) as client:
+        await add(client, "Cars in Rome.", "four")
         await until_embedded_by(client, "fake:new")
         assert sorted(embedders["fake:new"].texts) == sorted([*TEXTS.values(), "Cars in Rome."])
         assert len(embedders["fake:old"].texts) == before
@@ -340,20 +340,6 @@ async def test_a_reranker_that_hangs_leaves_the_order_as_it_is(
     assert [(line["knowledge"], line["error"], line["reason"]) for line in lines] == [
         ("docs", "TimeoutError", "no answer within 0.02 s")
     ] * 2
-
-
-def hold(embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
-    """Let an embedder wait; return what it sets when it has texts, and what it waits for."""
-    begun, go_on = asyncio.Event(), asyncio.Event()
-    embed = embedder.documents
-
-    async def held(texts: Sequence[str]) -> list[bytes]:
-        begun.set()
-        await go_on.wait()
-        return await embed(texts)
-
-    monkeypatch.setattr(embedder, "documents", held)
-    return begun, go_on
 
 
 async def test_a_content_that_is_deleted_while_it_is_embedded_again_leaves_no_vector(

@@ -281,6 +281,8 @@ async def test_what_has_changed_is_read_after_a_version(database: Database) -> N
     assert await database.scan(lambda tx: chunk_store.changed(tx, "docs", 1)) == []
     ids = [chunk_id for chunk_id, _, _ in rows]
     assert await database.scan(lambda tx: chunk_store.published(tx, [*ids, 5])) == set(ids)
+    assert await database.scan(lambda tx: chunk_store.first_changed(tx, "docs", -1)) == min(ids)
+    assert await database.scan(lambda tx: chunk_store.first_changed(tx, "docs", 1)) is None
     base = await database.scan(lambda tx: store.base(tx, "docs"))
     assert base is not None
     again = await database.scan(lambda tx: chunk_store.to_embed_again(tx, base, "fake:2", base.first_chunk - 1, 10))

@@ -126,7 +126,8 @@ OF_CONTENTS = (
         chunks.UNNEEDED,
         chunks.OF_VERSION,
     ),
-    *(chunks.TO_EMBED, chunks.TO_EMBED_AGAIN, chunks.CHANGED, chunks.VECTORS, chunks.BY_WORDS, chunks.WORD_COUNTS),
+    *(chunks.TO_EMBED, chunks.TO_EMBED_AGAIN, chunks.FIRST_CHANGED, chunks.CHANGED, chunks.VECTORS),
+    *(chunks.BY_WORDS, chunks.WORD_COUNTS),
     *(chunks.ALLOWED_BY_WORDS, chunks.HITS, chunks.PUBLISHED, chunks.REMOVE, chunks.REMOVE_WORDS),
     *(chunks.LOCK, chunks.LOCK_EMBEDDINGS, chunks.REMOVE_UNUSED),
 )

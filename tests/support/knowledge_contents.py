@@ -1,5 +1,6 @@
 """Embedders without a model, and what tests do with knowledge bases over HTTP."""
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
@@ -95,6 +96,20 @@ def fake_embedders() -> Iterator[FakeEmbedders]:
 def text_form(text: str, name: str | None = None, **fields: Any) -> dict[str, Any]:
     """The form that adds a text."""
     return {"text_content": text, **({} if name is None else {"name": name}), **fields}
+
+
+def hold(embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Let an embedder wait; return what it sets when it has texts, and what it waits for."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    embed = embedder.documents
+
+    async def held(texts: Sequence[str]) -> list[bytes]:
+        begun.set()
+        await go_on.wait()
+        return await embed(texts)
+
+    monkeypatch.setattr(embedder, "documents", held)
+    return begun, go_on
 
 
 class ServeDocs(Protocol):

@@ -72,6 +72,11 @@ TO_EMBED_AGAIN = Statement(
         WHERE c.id > :after AND c.id <= :last AND {PUBLISHED_CHUNK} AND {_WITHOUT_EMBEDDING}
         ORDER BY c.id LIMIT :limit""",
 )
+FIRST_CHANGED = Statement(
+    "chunks_first_changed",
+    f"""SELECT min(c.id) AS id FROM contents t CROSS JOIN chunks c
+        WHERE t.knowledge_id = :knowledge_id AND t.changed_version > :version AND {PUBLISHED_CHUNK}""",
+)
 CHANGED = Statement(
     "contents_changed",
     """SELECT id, published_version, chunks FROM contents
@@ -158,6 +163,12 @@ async def to_embed(tx: Tx, content: Content, embedder: str, after: int, limit: i
         "limit": limit,
     }
     return [_chunk(row) for row in await tx.all(TO_EMBED, params)]
+
+
+async def first_changed(tx: Tx, knowledge_id: str, version: int) -> int | None:
+    """The smallest id of a chunk that was published after a version of the knowledge base; None: there is none."""
+    row = await tx.one(FIRST_CHANGED, {"knowledge_id": knowledge_id, "version": version})
+    return None if row is None or row["id"] is None else int(row["id"])
 
 
 async def to_embed_again(

@@ -11,7 +11,7 @@ from musterd.knowledge.embedding import Embedder
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The embedder that a knowledge base declares.
+    """The embedder that a knowledge base declares. New contents are embedded with it.
 
     :param embedder: None: it is searched by words alone.
     :param spec: how it is declared, if that is text.
@@ -46,13 +46,15 @@ class Embedders:
     def answering(self, knowledge: Knowledge, base: StoredBase) -> Embedder | None:
         """The embedder with which the stored vectors are searched; None: there is none here.
 
-        It is not the declared one while the knowledge base is embedded again.
+        It is not the declared one while the knowledge base is embedded again. Only queries need it.
 
         :raises EmbedderFailed: it cannot be used.
         """
         declared = self.declared(knowledge)
-        if base.embedder is None or declared.name == base.embedder:
-            return declared.embedder if base.embedder is not None else None
+        if declared.embedder is None or base.embedder is None:
+            return None
+        if declared.name == base.embedder:
+            return declared.embedder
         if base.embedder_spec is None:
             return None
         if base.embedder not in self._earlier:

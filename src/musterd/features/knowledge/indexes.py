@@ -1,7 +1,7 @@
 """The vectors of knowledge bases: in the memory of this process, kept in step with the database, or in the database."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -40,6 +40,7 @@ class LoadedVectors:
 
     :param version: the version of the knowledge base that it has.
     :param ids: the chunks of each content.
+    :param incomplete: the contents of which some chunks had no vector, with the number of all their chunks.
     :param used: a number that grows with each use.
     """
 
@@ -47,6 +48,7 @@ class LoadedVectors:
     vectors: VectorIndex = field(default_factory=VectorIndex)
     version: int = -1
     ids: dict[str, list[int]] = field(default_factory=dict)
+    incomplete: dict[str, int] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     used: int = 0
 
@@ -124,7 +126,10 @@ class Indexes:
         return chunks
 
     async def _refresh(self, index: LoadedVectors, base: StoredBase) -> None:
-        """Load what has changed since the version of the index."""
+        """Load what has changed since the version of the index.
+
+        Vectors that are stored later, also for another content with the same text, do not change a content.
+        """
         after = index.version
 
         async def read(tx: Tx) -> tuple[int, list[tuple[str, int]]]:
@@ -132,7 +137,8 @@ class Indexes:
             return (0 if current is None else current.version), await chunk_store.changed(tx, base.id, after)
 
         version, changed = await self._database.scan(read)
-        for group in _groups(changed):
+        counts = {**index.incomplete, **dict(changed)}
+        for group in _groups(counts):
             # Contents may change again meanwhile; then the next refresh finds them.
             rows = await self._database.fetch(
                 lambda tx, group=group: chunk_store.vectors(tx, index.embedder, group)  # type: ignore[misc]
@@ -141,6 +147,11 @@ class Indexes:
             await in_thread(_replace, index.vectors, old, rows)
             for chunk_id, content_id, _ in rows:
                 index.ids.setdefault(content_id, []).append(chunk_id)
+            for content in group:
+                if len(index.ids.get(content, ())) < counts[content]:
+                    index.incomplete[content] = counts[content]
+                else:
+                    index.incomplete.pop(content, None)
         index.version = version
 
     def _make_room(self, index: LoadedVectors) -> None:
@@ -152,10 +163,13 @@ class Indexes:
             del self._indexes[base_id]
 
 
-def _groups(contents: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
-    """Contents in groups that have about the same number of chunks."""
+def _groups(counts: Mapping[str, int]) -> Iterator[list[str]]:
+    """Contents in groups that have about the same number of chunks.
+
+    :param counts: the number of chunks of each content.
+    """
     group, chunks = list[str](), 0
-    for content_id, count in contents:
+    for content_id, count in counts.items():
         group.append(content_id)
         chunks += count
         if chunks >= GROUP_CHUNKS or len(group) >= GROUP_CONTENTS:

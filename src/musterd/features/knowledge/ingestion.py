@@ -8,7 +8,7 @@ transaction publishes them: a search finds all of the old chunks or all of the n
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from musterd.engine.slices import Slices
 from musterd.features.knowledge import chunk_store, sources, store
 from musterd.features.knowledge.embedders import Embedders
 from musterd.features.knowledge.fetching import Fetcher
-from musterd.features.knowledge.records import Content, SourceKind, StoredBase, StoredChunk
+from musterd.features.knowledge.records import Content, SourceKind, StoredChunk
 from musterd.features.knowledge.store import Lost
 from musterd.knowledge import reading, splitting
 from musterd.knowledge.embedding import Embedder
@@ -116,6 +116,14 @@ class Ingestion:
             return
 
 
+@dataclass(frozen=True, slots=True)
+class _LastBatch:
+    """The embeddings that are stored with the publication, by the hash of their text."""
+
+    embedder: str = ""
+    vectors: Mapping[str, bytes] = field(default_factory=dict)
+
+
 class _Job:
     """One job."""
 
@@ -133,8 +141,7 @@ class _Job:
         if self._job.chunk_total is None:
             await self._store_chunks(await self._read())
         self._places.changed()
-        while not await self._embed_and_publish():
-            pass  # the knowledge base was switched to another embedder meanwhile
+        await self._publish(await self._embed())
 
     # --- read and split ---------------------------------------------------------------------------
 
@@ -212,19 +219,23 @@ class _Job:
 
     # --- embed and publish ------------------------------------------------------------------------
 
-    async def _embed_and_publish(self) -> bool:
-        """Embed the chunks that have no embedding, and let searches find all; False: with another embedder now."""
-        base = await self._base()
-        embedder = self._places.embedders.answering(self._knowledge, base)
+    async def _embed(self) -> _LastBatch:
+        """Embed the chunks that have no embedding of the declared embedder, and store all but the last batch.
+
+        The knowledge base may still be searched with another embedder, which the job does not need.
+
+        :raises EmbedderFailed: the declared embedder cannot be used.
+        """
+        embedder = self._places.embedders.declared(self._knowledge).embedder
         if embedder is None:
-            return await self._publish(base.embedder, {})
+            return _LastBatch()
         after = -1
         while True:
             chunks = await self._to_embed(embedder, after)
             vectors = await embedded(embedder, chunks) if chunks else {}
             faults.point("content_embedding")
             if len(chunks) < embedder.batch_size:
-                return await self._publish(embedder.name, vectors)
+                return _LastBatch(embedder.name, vectors)
             after = chunks[-1].number  # those before it have embeddings
             await self._database.write(
                 partial(self._store_vectors, embedder=embedder.name, vectors=vectors, done=after + 1)
@@ -240,33 +251,20 @@ class _Job:
         await store.note_done(tx, self._job, done, clock.now())
         await chunk_store.add_embeddings(tx, embedder, vectors)
 
-    async def _publish(self, embedder: str | None, vectors: Mapping[str, bytes]) -> bool:
-        """Store the last vectors and let searches find the chunks; False: they need embeddings of another embedder."""
+    async def _publish(self, last: _LastBatch) -> None:
+        """Store the last vectors and let searches find the chunks."""
         faults.point("content_publishing")
 
-        async def work(tx: Tx) -> bool:
-            # Stored before the base is locked, because the publications of all its contents wait for that lock. They
-            # are kept even if the base has another embedder now, because they are paid for.
-            if embedder is not None and vectors:
-                await chunk_store.add_embeddings(tx, embedder, vectors)
+        async def work(tx: Tx) -> None:
+            # Stored before the base is locked, because the publications of all its contents wait for that lock.
+            await chunk_store.add_embeddings(tx, last.embedder, last.vectors)
             moved = await store.move_base(tx, self._job.knowledge_id)
-            if moved.embedder != embedder:
-                await store.hold(tx, self._job, clock.now())  # vectors of a content that was deleted are not kept
-                return False  # the new version, without a change, costs the next search only one look
             await store.publish(tx, self._job, moved.version, clock.now())
             await sources.remove(tx, self._job.id)
-            return True
 
-        is_published = await self._database.write(work)
-        if is_published:
-            faults.point("content_published")
-            log.info("content published", content=self._job.id, knowledge=self._knowledge.id)
-        return is_published
-
-    async def _base(self) -> StoredBase:
-        base = await self._database.read(lambda tx: store.base(tx, self._job.knowledge_id))
-        assert base is not None, "it was added with the content"
-        return base
+        await self._database.write(work)
+        faults.point("content_published")
+        log.info("content published", content=self._job.id, knowledge=self._knowledge.id)
 
 
 async def embedded(embedder: Embedder, chunks: Sequence[StoredChunk]) -> dict[str, bytes]:

@@ -1,6 +1,9 @@
-"""Embeds the contents of a knowledge base again when it declares another embedder, while the old vectors answer."""
+"""Embeds the published chunks that have no embedding of the declared embedder.
 
-from collections.abc import Mapping
+After a change of the embedder those are all chunks. The old vectors answer until all of them have new ones.
+"""
+
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -10,7 +13,7 @@ from musterd.declare.knowledge import Knowledge
 from musterd.features.knowledge import chunk_store, store
 from musterd.features.knowledge.indexes import Indexes
 from musterd.features.knowledge.ingestion import SLICE, Places, embedded
-from musterd.features.knowledge.records import StoredBase
+from musterd.features.knowledge.records import StoredBase, StoredChunk
 from musterd.knowledge.embedding import Embedder
 from musterd.knowledge.problems import KnowledgeProblem
 from musterd.store.database import Tx
@@ -22,7 +25,7 @@ WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Pass:
+class _Walk:
     """A walk over the chunks of a knowledge base.
 
     :param base: the knowledge base when the walk began.
@@ -34,11 +37,17 @@ class _Pass:
     spec: str | None
     after: int
 
+    @property
+    def is_change(self) -> bool:
+        """Whether another embedder answers searches until the walk ends."""
+        return self.base.embedder != self.embedder.name
+
 
 class Reembedding:
-    """The knowledge bases that a process embeds again.
+    """The knowledge bases whose chunks this process embeds.
 
-    Each is also looked through once after the start, because its packages may have been missing before.
+    A process that declares another embedder, or none, publishes chunks without the embeddings. So each knowledge base
+    is looked through after the start, and later what was published since.
     """
 
     def __init__(self, places: Places, knowledge: Mapping[str, Knowledge], indexes: Indexes) -> None:
@@ -46,78 +55,101 @@ class Reembedding:
         self._indexes = indexes
         self._database = places.database
         self._knowledge = knowledge
-        self._passes: dict[str, _Pass] = {}
-        self._left = set(knowledge)
+        self._walks: dict[str, _Walk] = {}
+        self._complete: dict[str, int] = {}
+        """The version of a knowledge base up to which all chunks have the embeddings."""
+        self._replaceable: dict[str, str | None] = {}
+        """The embedder of a knowledge base that this process may replace. A later one belongs to a newer process, and
+        two processes must not change it to and fro."""
         self._not_before: dict[str, float] = {}
 
     async def step(self) -> bool:
         """Embed one batch of the first knowledge base that need not wait; False: there is nothing to do now."""
         now = clock.monotonic()
-        knowledge_id = min((one for one in self._left if self._not_before.get(one, 0.0) <= now), default=None)
-        if knowledge_id is None:
-            return False
-        try:
-            walk = self._passes.get(knowledge_id) or await self._begin(knowledge_id)
-        except KnowledgeProblem as error:
-            return self._wait(knowledge_id, str(error))
-        if walk is None:
-            self._left.discard(knowledge_id)
+        for base in await self._database.fetch(store.bases):
+            if base.id not in self._knowledge or self._not_before.get(base.id, 0.0) > now:
+                continue
+            try:
+                if (walk := self._walks.get(base.id) or await self._begin(base)) is None:
+                    continue
+                await self._step(walk)
+            except KnowledgeProblem as error:
+                self._wait(base.id, str(error))
             return True
-        if not await self._database.write(lambda tx: store.claim_base(tx, knowledge_id, self._places.worker)):
-            return self._wait(knowledge_id, "another process does it")
-        try:
-            await self._step(walk)
-        except KnowledgeProblem as error:
-            return self._wait(knowledge_id, str(error))
-        return True
+        return False
 
-    def _wait(self, knowledge_id: str, reason: str) -> bool:
+    def _wait(self, knowledge_id: str, reason: str) -> None:
         log.info("a knowledge base is not embedded now", knowledge=knowledge_id, reason=reason)
-        self._passes.pop(knowledge_id, None)
+        self._walks.pop(knowledge_id, None)
         self._not_before[knowledge_id] = clock.monotonic() + WAIT_SECONDS
-        return True  # another knowledge base may go on
 
-    async def _begin(self, knowledge_id: str) -> _Pass | None:
-        base = await self._database.fetch(lambda tx: store.base(tx, knowledge_id))
-        choice = self._places.embedders.declared(self._knowledge[knowledge_id])
-        if base is None or choice.embedder is None:
+    async def _begin(self, base: StoredBase) -> _Walk | None:
+        """A walk over the chunks that were published since the last one; None: there is nothing to do."""
+        replaceable = self._replaceable.setdefault(base.id, base.embedder)
+        choice = self._places.embedders.declared(self._knowledge[base.id])
+        if choice.embedder is None or base.embedder not in (choice.name, replaceable):
             return None
-        return _Pass(base, choice.embedder, choice.spec, base.first_chunk - 1)
+        version = self._complete.get(base.id, -1)
+        is_change = base.embedder != choice.name
+        if version == base.version and not is_change:
+            return None
+        first = await self._database.fetch(lambda tx: chunk_store.first_changed(tx, base.id, version))
+        walk = _Walk(base, choice.embedder, choice.spec, base.last_chunk if first is None else first - 1)
+        # Looked at without a claim, so that a publication that leaves nothing to do costs no write.
+        if is_change or await self._next(walk):
+            return walk
+        self._complete[base.id] = base.version
+        return None
 
-    async def _step(self, walk: _Pass) -> None:
-        """Embed one batch of a knowledge base, or end the walk."""
+    async def _next(self, walk: _Walk) -> list[tuple[int, StoredChunk]]:
+        """The next chunks without an embedding."""
+        name, limit = walk.embedder.name, walk.embedder.batch_size
+        return await self._database.fetch(lambda tx: chunk_store.to_embed_again(tx, walk.base, name, walk.after, limit))
+
+    async def _step(self, walk: _Walk) -> None:
+        """Embed one batch of a knowledge base, or end the walk.
+
+        :raises KnowledgeProblem: this process cannot do it now.
+        """
         base, embedder = walk.base, walk.embedder
-        chunks = await self._database.fetch(
-            lambda tx: chunk_store.to_embed_again(tx, base, embedder.name, walk.after, embedder.batch_size)
-        )
-        if chunks:
+        if not await self._database.write(lambda tx: store.claim_base(tx, base.id, self._places.worker)):
+            raise KnowledgeProblem("another process does it")
+        if chunks := await self._next(walk):
             vectors = await embedded(embedder, [chunk for _, chunk in chunks])
             faults.point("content_reembedding")
             ids = [chunk_id for chunk_id, _ in chunks]
-            await self._database.write(lambda tx: chunk_store.embed_again(tx, embedder.name, ids, vectors))
+            await self._database.write(lambda tx: _store(tx, walk, ids, vectors))
             faults.point("content_reembedded")
-            self._passes[base.id] = replace(walk, after=chunks[-1][0])
+            self._walks[base.id] = replace(walk, after=chunks[-1][0])
             return
-        self._passes.pop(base.id, None)
-        if base.embedder != embedder.name and not await self._indexes.is_ready(base, embedder.name):
+        self._walks.pop(base.id, None)
+        self._complete[base.id] = base.version
+        if walk.is_change and not await self._indexes.is_ready(base, embedder.name):
             raise KnowledgeProblem("the new vectors are being indexed")
         if await self._database.write(lambda tx: _end(tx, walk, self._places.worker)):
-            self._left.discard(base.id)
-            if base.embedder != embedder.name:
-                log.info("a knowledge base has another embedder", knowledge=base.id, embedder=embedder.name)
-                await self._remove_vectors(base.embedder)
+            self._replaceable[base.id] = embedder.name
+            log.info("a knowledge base has another embedder", knowledge=base.id, embedder=embedder.name)
+            await self._remove_vectors(base.embedder)
 
     async def _remove_vectors(self, embedder: str | None) -> None:
         if embedder is not None:
             await self._places.slices.until_done(lambda tx: chunk_store.remove_embedder(tx, embedder, SLICE))
 
 
-async def _end(tx: Tx, walk: _Pass, worker: str) -> bool:
-    """Search with the walk's embedder from now on; False: contents were published after the walk had begun."""
+async def _store(tx: Tx, walk: _Walk, ids: Collection[int], vectors: Mapping[str, bytes]) -> None:
+    """Store embeddings of these chunks, and let searches see them if they use the embedder already."""
+    # Before the base is locked, as publications do.
+    await chunk_store.embed_again(tx, walk.embedder.name, ids, vectors)
     base = await store.lock_base(tx, walk.base.id)
-    if base.embedder != walk.embedder.name:
-        if base.version != walk.base.version:
-            return False
-        await store.switch(tx, base.id, walk.embedder.name, walk.spec)
+    if base.embedder == walk.embedder.name:
+        await store.move_base(tx, base.id)
+
+
+async def _end(tx: Tx, walk: _Walk, worker: str) -> bool:
+    """Search with the walk's embedder from now on; False: it does so already, or contents were published meanwhile."""
+    base = await store.lock_base(tx, walk.base.id)
     await store.release_base(tx, base.id, worker)
+    if not walk.is_change or base.version != walk.base.version:
+        return False
+    await store.switch(tx, base.id, walk.embedder.name, walk.spec)
     return True

@@ -44,7 +44,7 @@ ALLOCATE = Statement(
 )
 SWITCH = Statement(
     "knowledge_base_switch",
-    "UPDATE knowledge_bases SET embedder = :embedder, embedder_spec = :embedder_spec, worker = NULL WHERE id = :id",
+    "UPDATE knowledge_bases SET embedder = :embedder, embedder_spec = :embedder_spec WHERE id = :id",
 )
 # The row of a dead worker is removed, so a worker without a row has left its work to others.
 _IS_FREE = "(worker IS NULL OR worker = :worker OR worker NOT IN (SELECT id FROM workers))"
