@@ -227,6 +227,23 @@ async def test_a_job_is_one_process_until_its_row_is_gone(database: Database) ->
     assert (again.attempts, again.crashes) == (3, 1)
 
 
+async def test_a_job_that_its_process_has_kept_is_resumed_unless_another_one_has_it(database: Database) -> None:
+    await add(database, "doc")
+    for worker in ("w1", "w2"):
+        await database.write(partial(workers.add, worker=worker, components=[], process=HERE))
+    job = await claim(database, "w1")
+    assert job is not None
+    for attempts in (2, 3):  # also after a resumption whose answer was lost
+        resumed = await database.write(lambda tx: store.resume(tx, job, 1.0))
+        assert resumed is not None
+        assert (resumed.attempts, resumed.crashes) == (attempts, 0)
+    with pytest.raises(store.Lost):
+        await database.write(lambda tx: store.hold(tx, job, 1.0))
+    await database.write(lambda tx: workers.release_runs(tx, "w1", 1.0, crashed=True))
+    assert await claim(database, "w2") is not None
+    assert await database.write(lambda tx: store.resume(tx, job, 1.0)) is None
+
+
 async def test_a_deleted_content_ends_its_job_and_frees_its_name(database: Database) -> None:
     content = await add(database, "doc", metadata={"a": 1})
     job = await claim(database)

@@ -117,6 +117,7 @@ CONTENT: Mapping[str, Any] = {
 OF_CONTENTS = (
     *(contents.GET, contents.LOCK, contents.NAMED, contents.METADATA, contents.VISIBLE, contents.OF_SOURCE),
     *(contents.DELETE_ALL, contents.DELETE_SHARED, contents.HOLD, contents.PUBLISH, contents.STALE),
+    contents.RESUME,
     *(
         contents.CHUNKS,
         contents.CHUNKS_OF,

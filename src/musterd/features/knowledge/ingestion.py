@@ -67,7 +67,7 @@ class Ingestion:
 
     async def work(self) -> None:
         """Do jobs until there is none left."""
-        while (job := self._job or await self._claim()) is not None:
+        while (job := await self._resume() or await self._claim()) is not None:
             # Kept while the database is away, so that the process that returns to its job does not count as crashed.
             self._job = job
             try:
@@ -85,6 +85,12 @@ class Ingestion:
         if (job := self._job) is not None:
             self._job = None
             await self._database.write(lambda tx: store.release(tx, job, clock.now()))
+
+    async def _resume(self) -> Content | None:
+        """The job that was kept while the database was away; None: there is none, or it is lost."""
+        if (job := self._job) is not None:
+            self._job = await self._database.write(lambda tx: store.resume(tx, job, clock.now()))
+        return self._job
 
     async def _claim(self) -> Content | None:
         worker = self._places.worker

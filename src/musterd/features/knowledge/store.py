@@ -118,6 +118,12 @@ CLAIM = Statement(
            worker = :worker, status = CASE WHEN status = 'queued' THEN 'reading' ELSE status END, updated_at = :now
        WHERE id = :id RETURNING *""",
 )
+# Without the attempt: the answer of an earlier one may have been lost. A process has one job at a time.
+RESUME = Statement(
+    "content_resume",
+    f"""UPDATE contents SET attempts = attempts + 1, updated_at = :now
+        WHERE id = :id AND worker = :worker AND {_UNFINISHED} RETURNING *""",
+)
 # An attempt's first statement in each of its transactions. It has lost the content if no row matches.
 _HELD = f"id = :id AND worker = :worker AND attempts = :attempts AND {_UNFINISHED}"
 HOLD = Statement("content_hold", f"UPDATE contents SET updated_at = :now WHERE {_HELD}")
@@ -399,6 +405,15 @@ async def claim(tx: Tx, served: Collection[str], worker: str, now: float) -> Con
         return None
     claimed = await tx.one(CLAIM, {"id": row["id"], "worker": worker, "now": now})
     return None if claimed is None else _content(claimed)
+
+
+async def resume(tx: Tx, job: Content, now: float) -> Content | None:
+    """Take up again a job that this process has kept, as it is stored now; None: it is not this process's any more.
+
+    It is a new attempt, because the process does not know what its last transaction has stored. It is not a crash.
+    """
+    row = await tx.one(RESUME, _job(job, now))
+    return None if row is None else _content(row)
 
 
 async def hold(tx: Tx, job: Content, now: float) -> None:
