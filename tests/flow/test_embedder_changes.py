@@ -27,7 +27,8 @@ async def until_found(client: ServerClient, query: str, expected: set[str]) -> N
 async def embedder_of(client: ServerClient) -> str | None:
     """The embedder with which the knowledge base is searched."""
     (row,) = await Records(client.server.database).select("SELECT embedder FROM knowledge_bases")
-    return row["embedder"]
+    embedder: str | None = row["embedder"]
+    return embedder
 
 
 async def until_searched_with(client: ServerClient, name: str) -> None:
