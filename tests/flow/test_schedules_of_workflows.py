@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from musterd import Schedule, create_app
+from musterd import Schedule, StepInput, Workflow, create_app
 from tests.flow.test_schedules import Site
 from tests.flow.test_webhooks import telling
-from tests.support.app import Serve, in_process, settings_for
+from tests.support.app import Sample, Serve, in_process, settings_for
 from tests.support.held_model import HeldModel
+from tests.support.http import wrong_fields
 from tests.support.webhook_receiver import receiving
 from tests.support.workflows import workflow_sample
 
@@ -101,3 +102,49 @@ async def test_the_time_of_a_schedule_limits_a_run_that_waits(site: Site) -> Non
     path = f"/workflows/seq/runs/{second['run_id']}?session_id=schedule:{schedule['id']}"
     assert (await site.ask("GET", path))["error"]["code"] == "deadline"
     hold.release()
+
+
+def report(workflow: Any, execution_input: Any, count: int) -> str:
+    return f"{execution_input.input} x {count}, {execution_input.additional_data}"
+
+
+def place(step_input: StepInput) -> str:
+    return str(step_input.additional_data)
+
+
+@pytest.fixture
+async def reports(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+    """A workflow that is a function with an argument, and one with a step that reads the additional data."""
+    workflows = [Workflow(id="report", steps=report), Workflow(id="place", steps=[place])]
+    async with serve(served=Sample([], [], workflows=workflows), upkeep_seconds=3600) as client:
+        yield Site(client, monkeypatch)
+
+
+async def test_a_workflow_gets_the_additional_data_and_the_arguments_of_the_payload(reports: Site) -> None:
+    data = {"additional_data": {"city": "Oslo"}}
+    _, firing = await fired(reports, "report", payload={"message": "tea", "count": 3, **data})
+    assert (firing["status"], firing["output"]["content"]) == ("success", "tea x 3, {'city': 'Oslo'}")
+    schedule = await reports.create(name="place", endpoint="/workflows/place/runs", payload={"message": "tea", **data})
+    firing = await reports.ask("POST", f"/schedules/{schedule['id']}/trigger?wait=60")
+    assert firing["output"]["content"] == "{'city': 'Oslo'}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [({}, "count"), ({"count": "few"}, "count"), ({"count": 1, "additional_data": [1]}, "additional_data")],
+)
+async def test_a_payload_that_the_workflow_would_refuse_is_refused_at_once(
+    reports: Site, fields: dict[str, Any], name: str
+) -> None:
+    body = {"name": "r", "cron_expr": "* * * * *", "endpoint": "/workflows/report/runs"}
+    answer = await reports.client.http.post("/schedules", json={**body, "payload": {"message": "tea", **fields}})
+    assert wrong_fields(answer) == [("body", "payload", name)]
+    schedule = await reports.ask("POST", "/schedules", {**body, "payload": {"message": "tea", "count": 1}})
+    changes = {"payload": {"message": "tea", **fields}}
+    answer = await reports.client.http.patch(f"/schedules/{schedule['id']}", json=changes)
+    assert wrong_fields(answer) == [("body", "payload", name)]
+
+
+async def test_a_message_that_the_workflow_would_refuse_is_refused_at_once(site: Site) -> None:
+    body = {"name": "r", "cron_expr": "* * * * *", "endpoint": "/workflows/schema/runs", "payload": {"message": "tea"}}
+    assert wrong_fields(await site.client.http.post("/schedules", json=body)) == [("body", "payload", "message")]

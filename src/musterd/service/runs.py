@@ -7,30 +7,30 @@ from functools import partial
 
 from musterd.core import clock, faults, jsontext
 from musterd.core.callers import Caller
-from musterd.core.errors import InvalidInput, NotFound
+from musterd.core.errors import NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.core.records import Input, Output, RunRow, RunView, StepView
 from musterd.core.requirements import Decision, as_sent
 from musterd.core.states import RunState
-from musterd.declare import BaseComponent, WorkflowComponent, unsupported
+from musterd.declare import BaseComponent, WorkflowComponent
 from musterd.engine.resources import Resources
 from musterd.engine.step_results import step_results_so_far
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
-from musterd.service.budgets import require_budget, spent_so_far
+from musterd.service.budgets import spent_so_far
 from musterd.service.cancel_on_disconnect import CancelOnDisconnect
 from musterd.service.connected_clients import ConnectedClients
 from musterd.service.following import Following
+from musterd.service.input_checks import checked_input
 from musterd.service.input_media import extract_media, fill_in_media, media_item, require_readable
-from musterd.service.output_schemas import require_output_schema, with_parsed_message
+from musterd.service.output_schemas import with_parsed_message
 from musterd.service.run_end import until_settled
 from musterd.service.run_ref import RunRef
 from musterd.service.run_steps import step_with_content, steps_of
 from musterd.service.steering import Steering, request_of
 from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
-from musterd.service.workflow_inputs import workflow_input
 from musterd.store import acceptance, blobs, cancels, runs, session_deletion, step_contents
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import StopResult
@@ -111,17 +111,14 @@ class RunService:
         """Accept a run. When this returns, the run is stored and cannot be lost.
 
         :param commit: by default a transaction of its own.
-        :raises InvalidInput: the component needs what this version does not have.
+        :raises InvalidInput: the component needs what this version does not have, or does not accept the input.
         :raises Conflict: the chosen run id or the key is taken, or the session is busy.
         :raises TooManyRequests: too many runs are waiting.
         :raises StoreUnavailable: nothing was stored.
         """
-        if missing := unsupported(component):
-            raise InvalidInput(" ".join(missing))
-        require_output_schema(request.input)
-        require_budget(component, request.input)
+        run_input = checked_input(component, request.input)
         await require_readable(self._resources, component, request.input)
-        run_input, contents = extract_media(workflow_input(component, request.input))
+        run_input, contents = extract_media(run_input)
         run, fingerprint = self.row(component, request, caller), _fingerprint(component, request, run_input)
         run_input = with_parsed_message(component, run_input)
         candidate = Candidate(

@@ -37,7 +37,7 @@ from musterd.features.schedules.records import (
 )
 from musterd.features.schedules.rights import Rights
 from musterd.features.schedules.store import AlreadyFired, Lost
-from musterd.http.run_requests import StartForm
+from musterd.http.run_requests import StartForm, StartWorkflowForm
 from musterd.http.server import Server
 from musterd.service.forks import ForkRequest
 from musterd.service.run_ref import RunRef
@@ -314,7 +314,9 @@ def run_request(schedule: Schedule, caller: Caller, key: str | None = None) -> R
     payload = {name: value for name, value in (definition.payload or {}).items() if name not in _NOT_SENT}
     if definition.budget is not None:
         payload["budget"] = definition.budget
-    request = StartForm.of(payload).run_request(key, caller)
+    is_of_workflow = definition.target is not None and definition.target.kind == "workflow"
+    form = StartWorkflowForm if is_of_workflow else StartForm
+    request = form.of(payload).run_request(key, caller)
     is_shared = definition.session is SessionPolicy.SCHEDULE
     return replace(
         request,

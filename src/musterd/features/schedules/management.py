@@ -8,6 +8,7 @@ from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
 from musterd.core.cron import InvalidCron, zone_of
 from musterd.core.errors import Conflict, InvalidInput, NotFound
+from musterd.core.records import Input
 from musterd.features.schedules import store
 from musterd.features.schedules.due_instants import CHANGED, KEPT_SECONDS, passed_over
 from musterd.features.schedules.firing import run_request, skipped_firings
@@ -18,6 +19,7 @@ from musterd.features.schedules.records import (
     Maker,
     Schedule,
     ScheduleFilter,
+    Target,
     Trigger,
 )
 from musterd.features.schedules.rights import maker_of, require_right
@@ -321,11 +323,19 @@ class Schedules:
         if "run_id" in (definition.payload or {}):
             raise InvalidInput.at(("body", "payload", "run_id"), "value_error", "Each run has an id of its own")
         try:
-            run_request(schedule, principal.caller)
+            self.require_input(target, run_request(schedule, principal.caller).input)
         except InvalidInput as error:
+            if not error.errors:
+                raise
             errors = [{**problem, "loc": ["body", "payload", *problem["loc"][1:]]} for problem in error.errors]
             words = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in errors)
             raise InvalidInput(words, errors) from error
+
+    def require_input(self, target: Target, run_input: Input) -> None:
+        """Check that a component accepts the input of a run, as far as it is known here.
+
+        :raises InvalidInput: it does not.
+        """
 
 
 def next_instant(definition: Definition, now: float) -> float | None:

@@ -8,18 +8,20 @@ import structlog
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, InvalidInput, NotFound
-from musterd.core.records import RunRow
+from musterd.core.records import Input, RunRow
 from musterd.engine.upkeep import AHEAD_PERIODS
 from musterd.features.schedules import store
 from musterd.features.schedules.declared import Declared, declared_schedules
 from musterd.features.schedules.due_instants import KEPT_SECONDS
 from musterd.features.schedules.firing import Firer
 from musterd.features.schedules.management import DISABLED, NOT_FOUND, Schedules, pass_over, with_next_instant
-from musterd.features.schedules.records import OPERATOR, Firing, Schedule
+from musterd.features.schedules.records import OPERATOR, Firing, Schedule, Target
 from musterd.features.schedules.rights import Rights
 from musterd.features.schedules.run_schedules import RunSchedules
 from musterd.http.auth.principals import Principal
 from musterd.http.server import Server
+from musterd.service.input_checks import checked_input
+from musterd.service.output_schemas import with_parsed_message
 from musterd.service.run_end import until_settled
 from musterd.store.database import Tx
 from musterd.store.rows import GET_RUN_BY_ID, run_row
@@ -113,6 +115,14 @@ class ScheduleService(Schedules):
             words, endpoint = f"There is no {target.kind} '{target.id}' here", schedule.definition.endpoint
             raise InvalidInput.at(("body", "endpoint"), "value_error", words, endpoint)
         super().require_usable(schedule, principal)
+
+    def require_input(self, target: Target, run_input: Input) -> None:
+        """Check that a component accepts the input of a run.
+
+        :raises InvalidInput: it does not.
+        """
+        component = self._server.component(target.kind, target.id)
+        with_parsed_message(component, checked_input(component, run_input))
 
 
 async def _run_and_schedule(tx: Tx, run_id: str) -> tuple[RunRow, Schedule | None]:
