@@ -486,12 +486,63 @@ async def test_a_trigger_answers_at_once_and_is_no_instant(site: Site) -> None:
     assert len(await site.firings(schedule)) == 2
 
 
-async def test_a_trigger_that_is_sent_again_fires_once(site: Site) -> None:
-    schedule = await site.create()
-    path = f"/schedules/{schedule['id']}/trigger"
-    first, second = [await site.ask("POST", path, **{"idempotency-key": "k"}) for _ in range(2)]
-    assert first["id"] == second["id"]
+@pytest.mark.parametrize("fields", [{}, {"endpoint": "/health", "method": "GET", "payload": None}])
+async def test_a_trigger_that_is_sent_again_fires_once(site: Site, fields: dict[str, Any]) -> None:
+    schedule, headers = await site.create(**fields), {"idempotency-key": "k"}
+    path = f"/schedules/{schedule['id']}"
+    answers = [await site.client.http.post(f"{path}/trigger", headers=headers) for _ in range(2)]
+    await site.ask("PATCH", path, {"description": "changed", "enabled": False})
+    answers.append(await site.client.http.post(f"{path}/trigger", headers=headers))
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, "true", "true"]
     assert len(await site.firings(schedule)) == 1
+
+
+async def test_triggers_under_one_key_at_the_same_time_fire_once(site: Site) -> None:
+    schedule = await site.create()
+    path, headers = f"/schedules/{schedule['id']}/trigger", {"idempotency-key": "k"}
+    answers = await asyncio.gather(*(site.ask("POST", path, **headers) for _ in range(5)))
+    assert len({answer["id"] for answer in answers}) == 1
+    assert len(await site.firings(schedule)) == 1
+
+
+async def test_a_key_of_another_trigger_is_refused_and_fires_nothing(site: Site) -> None:
+    first, second = await site.create(), await site.create(name="other", max_retries=1)
+    headers = {"idempotency-key": "k"}
+    await site.ask("POST", f"/schedules/{first['id']}/trigger", **headers)
+    answer = await site.client.http.post(f"/schedules/{second['id']}/trigger", headers=headers)
+    assert "Idempotency-Key" in problem(answer, 409, "CONFLICT")
+    assert await site.firings(second) == []
+    await site.client.run(to="agents/solo-agent", headers={"idempotency-key": "run"})
+    run = await site.ask("POST", f"/schedules/{second['id']}/trigger?wait=60", **{"idempotency-key": "run"})
+    assert run["status"] == "success", "a key belongs to its operation"
+
+
+async def test_a_session_that_another_user_has_made_of_a_schedules_id_stays_without_its_runs(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with with_tokens(serve, monkeypatch) as site:
+        admin, ada, bob = (
+            TOKENS.bearer(*who) for who in (("root", "agent_os:admin"), ("ada", *WRITER), ("bob", *WRITER))
+        )
+        for owner in (ada, admin):
+            site.headers = owner
+            schedule = await site.create(name=f"of {owner is ada}", overlap="skip")
+            await site.client.run("mine", to="agents/solo-agent", session_id=f"schedule:{schedule['id']}", headers=bob)
+            hold = site.model.hold("from")
+            site.at(0)
+            first = await site.ask("POST", f"/schedules/{schedule['id']}/trigger")
+            await hold.reached.wait()
+            skipped = await site.ask("POST", f"/schedules/{schedule['id']}/trigger")
+            assert (first["status"], skipped["status"]) == ("running", "skipped")
+            site.model.release()
+            await site.firings(schedule)
+            second = await site.ask("POST", f"/schedules/{schedule['id']}/trigger?wait=60")
+            assert second["status"] == "success"
+            assert first["session_id"] == second["session_id"] != f"schedule:{schedule['id']}"
+            assert (await site.run(first["run_id"])).owner == schedule["owner"]
+            runs = await site.ask("GET", f"/agents/solo-agent/runs?session_id=schedule:{schedule['id']}", **bob)
+            assert len(runs) == 1
 
 
 async def test_a_schedule_that_is_created_again_under_its_key_is_there_once(site: Site) -> None:

@@ -388,7 +388,7 @@ async def disable_schedule(schedules: ScheduleService, caller: Caller, schedule_
     scope=WRITE,
     tag=_TAG,
     summary="Trigger Schedule",
-    errors={**_NOT_FOUND, 409: "Schedule is disabled", 503: "The server is not ready"},
+    errors={**_NOT_FOUND, 409: "Schedule is disabled, or the key is taken", 503: "The server is not ready"},
     other_answers={200: Answer(ScheduleRunResponse, headers=[REPLAYED_HEADER])},
 )
 async def trigger_schedule(
@@ -404,8 +404,8 @@ async def trigger_schedule(
     server.require_ready()
     wait_seconds = min(query.wait or 0.0, server.settings.wait_max_seconds)
     async with validity_of(request).held():
-        firing = await schedules.trigger(schedule_id, caller, headers.key, wait_seconds)
-    return json_answer(firing_object(firing, principal_of(request).scopes))
+        firing, is_replay = await schedules.trigger_once(schedule_id, caller, headers.key, wait_seconds)
+    return json_answer(firing_object(firing, principal_of(request).scopes), 200, headers.replayed(is_replay))
 
 
 @operation(

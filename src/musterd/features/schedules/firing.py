@@ -42,6 +42,7 @@ from musterd.http.server import Server
 from musterd.service.forks import ForkRequest
 from musterd.service.run_ref import RunRef
 from musterd.service.runs import Commit, RunRequest
+from musterd.store import sessions
 from musterd.store.acceptance import Accepted
 from musterd.store.database import Database, Tx, Work
 
@@ -86,16 +87,22 @@ class _Entry:
 
         return self.database.write_together(work)
 
-    def commit(self, firing: Firing) -> Commit:
-        """Store ``firing`` with the run that is accepted."""
+    def commit(self, firing: Firing, owned_by: Caller | None = None) -> Commit:
+        """Store ``firing`` with the run that is accepted.
+
+        :param owned_by: whose session the run must be in; None: any that its caller may use.
+        :raises NotFound: the session belongs to another user. Nothing is stored.
+        """
 
         def accept_and_store(accept: Work[Accepted]) -> Awaitable[Accepted]:
             async def work(tx: Tx) -> Accepted:
                 await self.before(tx)
                 accepted = await accept(tx)
-                if not accepted.is_replay:
-                    run = accepted.run
-                    await self.after(tx, replace(firing, run_id=run.run_id, session_id=run.session_id))
+                run = accepted.run
+                # After the acceptance, which has locked the session: before it, another user could still make it.
+                if owned_by is not None and run.owner != owned_by.user_id:
+                    raise NotFound(f"Session {run.session_id} belongs to another user.")
+                await self.after(tx, replace(firing, run_id=run.run_id, session_id=run.session_id))
                 return accepted
 
             return self.database.write_together(work)
@@ -176,16 +183,14 @@ class Firer:
         except Lost:
             return
 
-    async def trigger(self, schedule: Schedule, key: str | None = None) -> Firing:
+    async def trigger(self, schedule: Schedule, firing_id: str) -> None:
         """Fire a schedule by hand, which does not change its instants.
 
-        :param key: an idempotency key. The same request under it gets the same firing.
         :raises Lost: the schedule was deleted.
+        :raises AlreadyFired: there is a firing with this id.
         """
-        firing = _firing(schedule, clock.now(), Trigger.MANUAL)
-        return await self._launch(
-            schedule, firing, self._entry(partial(_lock, schedule=schedule), store.add_firing), key
-        )
+        firing = replace(_firing(schedule, clock.now(), Trigger.MANUAL), id=firing_id)
+        await self._launch(schedule, firing, self._entry(partial(_lock, schedule=schedule), store.add_firing))
 
     # --- starts and retries -----------------------------------------------------------------------
 
@@ -254,27 +259,42 @@ class Firer:
     def _entry(self, before: Callable[[Tx], Awaitable[None]], after: Callable[[Tx, Firing], Awaitable[None]]) -> _Entry:
         return _Entry(self._database, before, after)
 
-    async def _launch(self, schedule: Schedule, firing: Firing, entry: _Entry, key: str | None = None) -> Firing:
-        """Start the run of a firing, or store why it has none; return the firing as it is stored.
+    async def _launch(self, schedule: Schedule, firing: Firing, entry: _Entry) -> None:
+        """Start the run of a firing, or store why it has none.
 
         :raises Lost: another process was first.
         :raises AlreadyFired: its instant has fired before.
         """
         if schedule.definition.target is None:
-            done = replace(firing, outcome=FiringStatus.SUCCESS, status_code=200, look_at=None)
-            await entry.store(done)
-            return done
+            await entry.store(replace(firing, outcome=FiringStatus.SUCCESS, status_code=200, look_at=None))
+            return
         try:
-            component, caller = await self._component_and_caller(schedule)
-            request = run_request(schedule, caller, key)
-            commit = entry.commit(_with_retries(schedule, firing))
-            accepted = await self._server.runs.start(component, request, caller, commit)
+            await self._start(schedule, _with_retries(schedule, firing), entry)
         except REFUSALS as refusal:
-            return await self._store_refused(schedule, firing, entry, refusal)
-        run = accepted.run
-        if not accepted.is_replay:
-            return replace(firing, run_id=run.run_id, session_id=run.session_id)
-        return await self._database.read(lambda tx: store.firing_of_run(tx, run.run_id)) or firing
+            await self._store_refused(schedule, firing, entry, refusal)
+
+    async def _start(self, schedule: Schedule, firing: Firing, entry: _Entry) -> None:
+        component, caller = await self._component_and_caller(schedule)
+        request = run_request(schedule, caller)
+        if request.session_id != schedule.session_id:
+            await self._server.runs.start(component, request, caller, entry.commit(firing))
+            return
+        commit = entry.commit(firing, owned_by=caller)
+        try:
+            await self._server.runs.start(component, request, caller, commit)
+        except NotFound:  # any user can make a session of this id
+            request = replace(request, session_id=await self._session_in_place_of_taken(schedule, caller))
+            await self._server.runs.start(component, request, caller, commit)
+
+    async def _session_in_place_of_taken(self, schedule: Schedule, caller: Caller) -> str:
+        """The session that a schedule has used since another user has that of its id, or a new one."""
+
+        async def work(tx: Tx) -> str:
+            last = await store.last_session(tx, schedule.id, schedule.session_id)
+            session = None if last is None else await sessions.get(tx, last, caller)
+            return clock.new_id() if session is None or session.owner != caller.user_id else session.session_id
+
+        return await self._database.read(work)
 
     async def _component_and_caller(self, schedule: Schedule) -> tuple[BaseComponent, Caller]:
         """The component that a schedule runs, and with whose rights.
@@ -287,7 +307,7 @@ class Firer:
         component = self._server.component(target.kind, target.id)
         return component, await self._rights.caller(schedule.maker, target)
 
-    async def _store_refused(self, schedule: Schedule, firing: Firing, entry: _Entry, refusal: Exception) -> Firing:
+    async def _store_refused(self, schedule: Schedule, firing: Firing, entry: _Entry, refusal: Exception) -> None:
         """Store a firing whose run was not accepted. Its schedule goes on with the next instant."""
         assert isinstance(refusal, REFUSALS)
         is_skipped = isinstance(refusal, Conflict) and schedule.definition.overlap is Overlap.SKIP
@@ -302,10 +322,9 @@ class Firer:
         await entry.store(refused)
         if not is_skipped:
             log.warning("schedule fired without a run", schedule=schedule.name, id=schedule.id, reason=refused.error)
-        return refused
 
 
-def run_request(schedule: Schedule, caller: Caller, key: str | None = None) -> RunRequest:
+def run_request(schedule: Schedule, caller: Caller) -> RunRequest:
     """The request that a firing makes.
 
     :raises InvalidInput: the payload is not a request to start a run; it names each wrong field.
@@ -316,7 +335,7 @@ def run_request(schedule: Schedule, caller: Caller, key: str | None = None) -> R
         payload["budget"] = definition.budget
     is_of_workflow = definition.target is not None and definition.target.kind == "workflow"
     form = StartWorkflowForm if is_of_workflow else StartForm
-    request = form.of(payload).run_request(key, caller)
+    request = form.of(payload).run_request(None, caller)
     is_shared = definition.session is SessionPolicy.SCHEDULE
     return replace(
         request,

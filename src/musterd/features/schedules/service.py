@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import structlog
 
-from musterd.core import clock
+from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, InvalidInput, NotFound
 from musterd.core.records import Input, RunRow
@@ -24,6 +24,7 @@ from musterd.service.input_checks import checked_input
 from musterd.service.output_schemas import with_parsed_message
 from musterd.service.run_end import until_settled
 from musterd.store.database import Tx
+from musterd.store.idempotency import KEY_TAKEN
 from musterd.store.rows import GET_RUN_BY_ID, run_row
 
 log = structlog.get_logger("musterd.schedules")
@@ -31,6 +32,8 @@ log = structlog.get_logger("musterd.schedules")
 OLD_SECONDS = 3600.0
 """How often old firings without a run are removed."""
 REMOVED_AT_ONCE = 1000
+_KEYS = "2f6c8f0b-0d0e-4a53-8a55-9d1f6f0b7c31"
+"""What the ids of firings that are triggered under idempotency keys are derived from."""
 _EVERYBODY = Caller()
 
 
@@ -71,28 +74,52 @@ class ScheduleService(Schedules):
 
     # --- firings ----------------------------------------------------------------------------------
 
-    async def trigger(
-        self, schedule_id: str, caller: Caller, key: str | None = None, wait_seconds: float = 0.0
-    ) -> Firing:
+    async def trigger(self, schedule_id: str, caller: Caller) -> Firing:
         """Fire a schedule now, in addition to its instants.
 
-        :param key: an idempotency key.
-        :param wait_seconds: how long to wait for the end of its run.
         :raises NotFound: there is none that this caller may see.
         :raises Conflict: it is disabled.
         """
-        schedule = await self.view(schedule_id, caller)
-        if not schedule.enabled:
-            raise Conflict(DISABLED)
-        try:
-            fired = await self._firer.trigger(schedule, key)
-        except store.Lost as error:
-            raise NotFound(NOT_FOUND) from error
-        firing = await self.firing(schedule_id, fired.id, caller)
+        firing, _ = await self.trigger_once(schedule_id, caller, None)
+        return firing
+
+    async def trigger_once(
+        self, schedule_id: str, caller: Caller, key: str | None, wait_seconds: float = 0.0
+    ) -> tuple[Firing, bool]:
+        """Fire a schedule now, unless the same request under this idempotency key has fired it.
+
+        :param wait_seconds: how long to wait for the end of its run.
+        :return: the firing, and whether it was there.
+        :raises NotFound: there is none that this caller may see.
+        :raises Conflict: it is disabled, or the key was used for another schedule.
+        """
+        schedule, is_replay = await self.view(schedule_id, caller), True
+        firing_id = clock.new_id() if key is None else clock.derived_id(_KEYS, jsontext.dumps([caller.user_id, key]))
+        if not await self._is_fired(schedule, firing_id):
+            if not schedule.enabled:
+                raise Conflict(DISABLED)
+            try:
+                await self._firer.trigger(schedule, firing_id)
+                is_replay = False
+            except store.AlreadyFired:  # the same request at the same time, or another one under its key
+                await self._is_fired(schedule, firing_id)
+            except store.Lost as error:
+                raise NotFound(NOT_FOUND) from error
+        firing = await self.firing(schedule_id, firing_id, caller)
         if firing.run is not None and wait_seconds > 0:
             await until_settled(self._server.resources, firing.run.row, wait_seconds)
-            firing = await self.firing(schedule_id, fired.id, caller)
-        return firing
+            firing = await self.firing(schedule_id, firing_id, caller)
+        return firing, is_replay
+
+    async def _is_fired(self, schedule: Schedule, firing_id: str) -> bool:
+        """Whether a schedule has this firing.
+
+        :raises Conflict: another schedule has it.
+        """
+        firing = await self._database.read(lambda tx: store.get_firing(tx, firing_id))
+        if firing is not None and firing.schedule_id != schedule.id:
+            raise Conflict(KEY_TAKEN)
+        return firing is not None
 
     async def of_run(self, run_id: str) -> RunSchedules:
         """The schedules that the agents of a run may manage: those of its user.

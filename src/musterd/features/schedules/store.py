@@ -126,6 +126,13 @@ TO_LOOK_AT = Statement(
        ORDER BY f.look_at LIMIT :limit""",
 )
 SEVERAL_FIRINGS = Statement("firings_several", "SELECT * FROM firings WHERE IN_LIST(id, :ids)")
+GET_FIRING = Statement("firing_get", "SELECT * FROM firings WHERE id = :id")
+LAST_SESSION = Statement(
+    "firings_last_session",
+    """SELECT session_id FROM firings
+       WHERE schedule_id = :schedule_id AND session_id IS NOT NULL AND session_id <> :other_than
+       ORDER BY created_at DESC LIMIT 1""",
+)
 _VIEW = f"""SELECT f.id, f.schedule_id, f.attempt AS firing_attempt, f.trigger, f.scheduled_for, f.outcome,
                    f.status_code, f.error, f.look_at, f.created_at AS fired_at, f.run_id AS firing_run,
                    f.session_id AS firing_session,
@@ -374,6 +381,18 @@ async def firing_of_run(tx: Tx, run_id: str) -> Firing | None:
     """The firing that started a run; None: none did."""
     row = await tx.one(OF_RUN, {"run_id": run_id})
     return None if row is None else _firing(row)
+
+
+async def get_firing(tx: Tx, firing_id: str) -> Firing | None:
+    """The firing, without its run; None: there is none."""
+    row = await tx.one(GET_FIRING, {"id": firing_id})
+    return None if row is None else _firing(row)
+
+
+async def last_session(tx: Tx, schedule_id: str, other_than: str) -> str | None:
+    """The session of the last firing of a schedule that was not in ``other_than``; None: there is none."""
+    row = await tx.one(LAST_SESSION, {"schedule_id": schedule_id, "other_than": other_than})
+    return None if row is None else str(row["session_id"])
 
 
 async def firing(tx: Tx, schedule_id: str, firing_id: str) -> Firing | None:
