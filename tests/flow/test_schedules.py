@@ -392,12 +392,33 @@ async def test_a_run_that_fails_is_continued_later_and_each_try_is_a_row(site: S
         (1, "failed", site.minute(0)),
     ]
     retry = await site.run(firings[0]["run_id"])
-    assert (retry.forked_from, retry.not_before) == (first["run_id"], clock.now() - 1 + 120)
+    assert (retry.forked_from, retry.not_before) == (first["run_id"], clock.now() - 3 + 120)
     site.at(200)
     await site.client.server.engine.upkeep.once()
     assert [one["status"] for one in await site.firings(schedule)] == ["failed", "failed"]
     await site.look(201)
     assert len(await site.firings(schedule)) == 2, "it was the last try"
+
+
+async def test_a_retry_that_was_refused_is_followed_by_one_that_continues_the_run(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with with_tokens(serve, monkeypatch, schedule_scope_days=1 / 1440) as site:
+        site.headers = TOKENS.bearer("ada", *WRITER)
+        fails = {"payload": {"message": "wait [[ERROR 500]]"}, "max_retries": 2, "retry_delay_seconds": 5}
+        schedule = await site.create(cron_expr="0 0 1 1 *", **fails)
+        hold = site.model.hold("wait")
+        first = await site.ask("POST", f"/schedules/{schedule['id']}/trigger")
+        await hold.reached.wait()
+        hold.release()
+        await site.firings(schedule)
+        await site.look(70)  # the scopes have lapsed
+        refused = (await site.firings(schedule))[-1]
+        assert (refused["attempt"], refused["status_code"], refused["run_id"]) == (2, 403, None)
+        await site.ask("PATCH", f"/schedules/{schedule['id']}", {"description": "still wanted"})
+        await site.look(76)
+        last = (await site.firings(schedule))[-1]
+        assert (last["attempt"], (await site.run(last["run_id"])).forked_from) == (3, first["run_id"])
 
 
 async def test_the_only_instant_of_a_schedule_is_retried_too(site: Site) -> None:

@@ -363,7 +363,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     schedules.DUE: {"now": 9.0, "unserved": 1.0, "served": '["agent:solo"]', "limit": 100},
     schedules.ANY_DUE: {"now": 9.0},
     schedules.NEXT_DUE: {"now": 9.0, "served": '["agent:solo"]'},
-    schedules.TO_LOOK_AT: {"now": 9.0, "unserved": 1.0, "served": '["agent:solo"]', "limit": 100},
+    schedules.TO_LOOK_AT: {"now": 9.0, "unserved": 1.0, "given_up": 0.5, "served": '["agent:solo"]', "limit": 100},
     schedules.ADVANCE: {"id": "s", "version": 1, "instant": 1.0, "next_run_at": 2.0, "due_at": 2.0, "enabled": 1},
     schedules.CLOSE_FIRING: {"id": "f", "seen": 1.0},
     schedules.SEVERAL: {"ids": '["s"]'},

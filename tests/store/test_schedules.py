@@ -154,6 +154,20 @@ async def test_a_firing_is_looked_at_once_its_run_has_ended(database: Database, 
     assert (await look(database, NOW)).firings == []
 
 
+async def test_a_retry_waits_for_a_process_that_serves_its_component(database: Database, records: Records) -> None:
+    records.now = NOW
+    await database.write(lambda tx: store.add(tx, schedule()))
+    await records.settle(await records.started("r1"))
+    retried = firing(1, scheduled_for=NOW, run_id="r1", session_id="s1", look_at=NOW)
+    await database.write(lambda tx: store.add_firing(tx, retried))
+    refused = firing(2, outcome=FiringStatus.FAILED, look_at=NOW)
+    await database.write(lambda tx: store.add_firing(tx, refused))
+    await database.write(lambda tx: store.add_firing(tx, firing(3, look_at=NOW)))
+    unserved = (await look(database, NOW + 3600, {"agent:other"})).firings
+    assert [one.id for one in unserved] == ["f3"], "only what has never been tried"
+    assert {one.id for one in (await look(database, NOW + 3600)).firings} == {"f1", "f2", "f3"}
+
+
 async def test_firings_go_with_their_schedule_or_in_time(database: Database) -> None:
     for one in (schedule("s1"), schedule("s2")):
         await database.write(lambda tx, one=one: store.add(tx, one))  # type: ignore[misc]

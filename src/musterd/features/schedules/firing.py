@@ -141,7 +141,7 @@ class Firer:
             await clock.sleep(min(max(look.next_due_at - clock.now(), 0.0), SLEEP_SECONDS))
 
     def _choose(self, workers: Mapping[str, Collection[str]], due: Sequence[Due]) -> Sequence[str]:
-        return share_of(self._worker_id, workers, due, clock.now())[:AT_ONCE]
+        return share_of(self._worker_id, workers, self._server.served, due, clock.now())[:AT_ONCE]
 
     async def _each(self, items: Sequence[Item], act: Callable[[Item], Coroutine[object, object, bool]]) -> bool:
         """Act on all items at the same time; return whether one of them need not be acted on again."""
@@ -221,36 +221,39 @@ class Firer:
         if _is_stopped(schedule, failed) or (failed.run_id is not None and view.status is not FiringStatus.FAILED):
             await self._database.write(lambda tx: store.close_firing(tx, failed))
             return
-        firing = _firing(
-            schedule, clock.now(), failed.trigger, scheduled_for=failed.scheduled_for, attempt=failed.attempt + 1
+        firing = replace(
+            _firing(schedule, clock.now(), failed.trigger, scheduled_for=failed.scheduled_for),
+            id=failed.id_of_try(failed.attempt + 1),
+            attempt=failed.attempt + 1,
         )
         entry = self._entry(partial(_lock, schedule=schedule), partial(_add_retry, failed=failed))
-        if failed.run_id is None:
+        tries = [failed.id_of_try(attempt) for attempt in range(1, failed.attempt + 1)]
+        run_id = failed.run_id or await self._database.read(lambda tx: store.last_run(tx, tries))
+        if run_id is None:
             await self._launch(schedule, firing, entry)
-        else:
-            await self._continue(schedule, firing, entry, failed.run_id)
+            return
+        try:
+            await self._continue(schedule, firing, entry, run_id)
+        except Conflict:  # somebody else continues it
+            await self._database.write(lambda tx: store.close_firing(tx, failed))
 
     async def _continue(self, schedule: Schedule, firing: Firing, entry: _Entry, run_id: str) -> None:
         """Retry a run that has failed: a delayed run continues it, so that no stored step is repeated.
 
+        :raises Conflict: another run continues it.
         :raises TooManyRequests: too many runs are waiting. The firing stays as it is, to be looked at again.
         """
         definition = schedule.definition
         try:
             component, caller = await self._component_and_caller(schedule)
             failed = await self._server.runs.find(RunRef(component, run_id, None, caller))
-            request = ForkRequest(
-                run_id=clock.new_id(),
-                is_background=True,
-                queueing=QueueingOptions(
-                    delay_seconds=definition.retry_delay_seconds,
-                    timeout_seconds=definition.retry_delay_seconds + definition.timeout_seconds,
-                ),
-            )
+            # After the failure, not after this look: a process that serves the component may have come late.
+            begins_at = (failed.row.ended_at or firing.created_at) + definition.retry_delay_seconds
+            delay = max(begins_at - clock.now(), 0.0)
+            queueing = QueueingOptions(delay_seconds=delay, timeout_seconds=delay + definition.timeout_seconds)
+            request = ForkRequest(run_id=clock.new_id(), is_background=True, queueing=queueing)
             commit = entry.commit(_with_retries(schedule, firing))
             await self._server.forks.start(component, failed, request, caller, commit)
-        except Conflict:  # somebody else continues it
-            await self._database.write(lambda tx: _close_of_run(tx, run_id))
         except (Forbidden, InvalidInput, NotFound) as refusal:
             await self._store_refused(schedule, firing, entry, refusal)
 
@@ -364,16 +367,13 @@ def _session_of(schedule: Schedule) -> str:
     return str((schedule.definition.payload or {}).get("session_id", schedule.session_id))
 
 
-def _firing(
-    schedule: Schedule, now: float, trigger: Trigger, *, scheduled_for: float | None = None, attempt: int = 1
-) -> Firing:
+def _firing(schedule: Schedule, now: float, trigger: Trigger, *, scheduled_for: float | None = None) -> Firing:
     return Firing(
         id=clock.new_id(),
         schedule_id=schedule.id,
         created_at=now,
         trigger=trigger,
         scheduled_for=scheduled_for,
-        attempt=attempt,
     )
 
 
@@ -409,8 +409,3 @@ async def _begin(tx: Tx, firing: Firing, seen: float | None) -> None:
 async def _add_retry(tx: Tx, firing: Firing, failed: Firing) -> None:
     await store.close_firing(tx, failed)
     await store.add_firing(tx, firing)
-
-
-async def _close_of_run(tx: Tx, run_id: str) -> None:
-    if (firing := await store.firing_of_run(tx, run_id)) is not None and firing.look_at is not None:
-        await store.close_firing(tx, firing)

@@ -270,7 +270,7 @@ class Firing:
     """One row of ``firings``: what became of an instant, or of a manual trigger.
 
     :param scheduled_for: the instant; None: it was triggered by hand.
-    :param attempt: from 1; each retry is a firing of its own.
+    :param attempt: from 1; each retry is a firing of its own, whose id is that of the first one with the attempt.
     :param outcome: its status, if it has no run, or none any more.
     :param error: why it has no run, or was skipped.
     :param look_at: when upkeep has to do something about it: start its run, or retry a run that has failed.
@@ -290,6 +290,11 @@ class Firing:
     error: str | None = None
     look_at: float | None = None
     run: RunView | None = None
+
+    def id_of_try(self, attempt: int) -> str:
+        """The id of the same firing's first try, or of one of its retries."""
+        first = self.id.removesuffix(f".{self.attempt}")
+        return first if attempt == 1 else f"{first}.{attempt}"
 
     @property
     def run_is_removed(self) -> bool:

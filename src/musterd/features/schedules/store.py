@@ -27,6 +27,8 @@ from musterd.store.rows import qualified, run_view
 
 UNSERVED_SECONDS = 60.0
 """After how long any process handles what is due of a component that it does not serve itself."""
+GIVEN_UP_SECONDS = 86_400.0
+"""After how long any process handles a retry too. Until then it waits for a process that can continue the run."""
 
 ADD = Statement(
     "schedule_add",
@@ -119,14 +121,20 @@ CLOSE_FIRING = Statement("firing_close", "UPDATE firings SET look_at = NULL WHER
 # Only firings that may need a retry have a time to be looked at, so this costs nothing for all others.
 TO_LOOK_AT = Statement(
     "firings_to_look_at",
-    """SELECT f.id, s.component, f.look_at AS due_at FROM firings f JOIN schedules s ON s.id = f.schedule_id
-       LEFT JOIN runs r ON r.run_id = f.run_id
+    """SELECT f.id, s.component, COALESCE(r.ended_at, f.look_at) AS due_at
+       FROM firings f JOIN schedules s ON s.id = f.schedule_id LEFT JOIN runs r ON r.run_id = f.run_id
        WHERE f.look_at <= :now AND (r.run_id IS NULL OR r.state IN ('completed', 'error', 'cancelled'))
-         AND (s.component = '' OR IN_LIST(s.component, :served) OR f.look_at <= :unserved)
+         AND (s.component = '' OR IN_LIST(s.component, :served)
+              OR (f.run_id IS NULL AND f.outcome IS NULL AND f.look_at <= :unserved)
+              OR COALESCE(r.ended_at, f.look_at) <= :given_up)
        ORDER BY f.look_at LIMIT :limit""",
 )
 SEVERAL_FIRINGS = Statement("firings_several", "SELECT * FROM firings WHERE IN_LIST(id, :ids)")
 GET_FIRING = Statement("firing_get", "SELECT * FROM firings WHERE id = :id")
+LAST_RUN = Statement(
+    "firings_last_run",
+    "SELECT run_id FROM firings WHERE IN_LIST(id, :ids) AND run_id IS NOT NULL ORDER BY attempt DESC LIMIT 1",
+)
 LAST_SESSION = Statement(
     "firings_last_session",
     """SELECT session_id FROM firings
@@ -300,7 +308,8 @@ async def look(tx: Tx, served: Collection[str], now: float, limit: int, choose: 
     :param limit: among how many of the longest due ones to choose.
     :param choose: chooses among due schedules, and among firings.
     """
-    params = {"served": jsontext.dumps(sorted(served)), "now": now, "unserved": now - UNSERVED_SECONDS, "limit": limit}
+    params = {"served": jsontext.dumps(sorted(served)), "now": now, "unserved": now - UNSERVED_SECONDS}
+    params |= {"given_up": now - GIVEN_UP_SECONDS, "limit": limit}
     next_due = await tx.one(NEXT_DUE, params)
     workers = {row["id"]: frozenset(json.loads(row["components"])) for row in await tx.all(WORKERS, {})}
     is_left, rows = False, list[Sequence[Row]]()
@@ -387,6 +396,12 @@ async def get_firing(tx: Tx, firing_id: str) -> Firing | None:
     """The firing, without its run; None: there is none."""
     row = await tx.one(GET_FIRING, {"id": firing_id})
     return None if row is None else _firing(row)
+
+
+async def last_run(tx: Tx, firing_ids: Sequence[str]) -> str | None:
+    """The run of the last of these tries that has one; None: none has."""
+    row = await tx.one(LAST_RUN, {"ids": jsontext.dumps(list(firing_ids))})
+    return None if row is None else str(row["run_id"])
 
 
 async def last_session(tx: Tx, schedule_id: str, other_than: str) -> str | None:
