@@ -10,6 +10,7 @@ import pytest
 
 from musterd import Agent, Schedule, SchedulerTools, Settings, create_app
 from musterd.core import clock
+from musterd.features.schedules.records import Definition
 from musterd.features.schedules.service import ScheduleService
 from tests.support.app import Sample, app_on, in_process, settings_for
 from tests.support.http import ServerClient
@@ -141,6 +142,19 @@ async def test_a_name_is_taken_once(database: Path) -> None:
     async with serving(database) as client:
         await called(client, "create_schedule", REPORT)
         assert "already exists" in await called(client, "create_schedule", REPORT)
+
+
+async def test_a_repeated_call_gets_its_schedule_though_its_only_time_has_passed(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(database) as client:
+        run = await client.run("hello", AGENT)
+        schedules = await client.server.service(ScheduleService).of_run(run["run_id"])
+        at = clock.now() + 60
+        once = Definition(endpoint=schedules.endpoint, at=at, payload={"message": "x"})
+        created = await schedules.create("s1", "once", once)
+        monkeypatch.setattr(clock, "now", lambda: at + 1)
+        assert await schedules.create("s1", "once", once) == created
 
 
 async def test_users_that_requests_name_have_their_own_schedules(

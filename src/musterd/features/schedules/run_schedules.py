@@ -1,5 +1,6 @@
 """The schedules that agents manage in a run: those of the run's user, which start the component of the run."""
 
+import contextlib
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -44,15 +45,15 @@ class RunSchedules:
         :raises InvalidInput: it cannot be used.
         :raises Forbidden: its user may not run the component any more.
         """
+        with contextlib.suppress(NotFound):  # looked for first, because its only instant may have passed
+            return await self.view(schedule_id)
         principal = Principal(name="", caller=self._caller, scopes=Scopes.of(self._maker.scopes))
         definition = replace(definition, payload={**(definition.payload or {}), **self.user})
         try:
             return await self._schedules.create(name, definition, principal, schedule_id=schedule_id, maker=self._maker)
         except Conflict:
-            try:
+            with contextlib.suppress(NotFound):  # an attempt that was cut off has stored it meanwhile
                 return await self.view(schedule_id)
-            except NotFound:
-                pass
             raise
 
     async def newest(self, limit: int) -> list[Schedule]:
