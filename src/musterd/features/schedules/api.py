@@ -30,6 +30,7 @@ from musterd.features.schedules.records import (
     NAME,
     NAME_LENGTH,
     Definition,
+    Firing,
     OnMissed,
     Overlap,
     Schedule,
@@ -45,7 +46,7 @@ from musterd.http.feature import Feature, FeatureDuty
 from musterd.http.json_bodies import read_object
 from musterd.http.operation import Answer, operation
 from musterd.http.parameters import Body, JsonObjectField, PageQuery, Query, Text, validated
-from musterd.http.responses import json_answer
+from musterd.http.responses import answer_with_runs, json_answer
 from musterd.http.run_operation import REPLAYED_HEADER, IdempotencyHeaders
 from musterd.http.run_requests import Budget
 from musterd.http.server import Server
@@ -405,7 +406,12 @@ async def trigger_schedule(
     wait_seconds = min(query.wait or 0.0, server.settings.wait_max_seconds)
     async with validity_of(request).held():
         firing, is_replay = await schedules.trigger_once(schedule_id, caller, headers.key, wait_seconds)
-    return json_answer(firing_object(firing, principal_of(request).scopes), 200, headers.replayed(is_replay))
+    return await _answer(firing, request, headers.replayed(is_replay))
+
+
+async def _answer(firing: Firing, request: Request, headers: dict[str, str] | None = None) -> Response:
+    scopes, runs = principal_of(request).scopes, [] if firing.run is None else [firing.run]
+    return await answer_with_runs(lambda: firing_object(firing, scopes), runs, headers)
 
 
 @operation(
@@ -450,15 +456,20 @@ async def backfill_schedule(
     tag=_TAG,
     summary="List Schedule Runs",
     errors=_NOT_FOUND,
+    other_answers={200: Answer(PaginatedResponse[ScheduleRunResponse])},
 )
 async def list_firings(
     schedules: ScheduleService, request: Request, caller: Caller, query: FiringsQuery, schedule_id: str
-) -> PaginatedResponse[ScheduleRunResponse]:
+) -> Response:
     """List what became of each instant and trigger of a schedule, newest first."""
     page, total = await schedules.firings(schedule_id, caller, limit=query.limit, page=query.page)
     scopes = principal_of(request).scopes
-    data = [firing_object(firing, scopes) for firing in page]
-    return page_of(data, total, page=query.page, limit=query.limit)
+
+    def render() -> PaginatedResponse[ScheduleRunResponse]:
+        data = [firing_object(firing, scopes) for firing in page]
+        return page_of(data, total, page=query.page, limit=query.limit)
+
+    return await answer_with_runs(render, [firing.run for firing in page if firing.run is not None])
 
 
 @operation(
@@ -469,12 +480,13 @@ async def list_firings(
     tag=_TAG,
     summary="Get Schedule Run",
     errors={404: "Schedule run not found"},
+    other_answers={200: Answer(ScheduleRunResponse)},
 )
 async def get_firing(
     schedules: ScheduleService, request: Request, caller: Caller, schedule_id: str, run_id: str
-) -> ScheduleRunResponse:
+) -> Response:
     """Get what became of an instant or a trigger. `run_id` is the id in the list, not that of the agent's run."""
-    return firing_object(await schedules.firing(schedule_id, run_id, caller), principal_of(request).scopes)
+    return await _answer(await schedules.firing(schedule_id, run_id, caller), request)
 
 
 FEATURE = Feature(
