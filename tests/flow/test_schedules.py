@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from musterd import Agent, Schedule, Settings, create_app, tool
 from musterd.core import clock
 from musterd.features.schedules import store
+from musterd.features.schedules.answers import firing_object
 from musterd.features.schedules.records import Firing, Trigger
 from musterd.features.schedules.service import ScheduleService
 from tests.support.app import Sample, Serve, app_on, in_process, settings_for
@@ -636,6 +638,25 @@ async def test_instants_that_passed_before_a_change_leave_a_row_each(
     assert rows == [(site.minute(number), "skipped", "changed") for number in (0, 1)]
 
 
+async def test_long_firings_are_rendered_beside_other_requests(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = await site.create()
+    await site.look(31)
+    (firing,) = await site.firings(schedule)
+    short = await site.ask("GET", f"/schedules/{schedule['id']}/runs")
+    threads: list[int] = []
+
+    def noting(value: Firing, scopes: Any) -> Any:
+        threads.append(threading.get_ident())
+        return firing_object(value, scopes)
+
+    monkeypatch.setattr("musterd.features.schedules.api.firing_object", noting)
+    monkeypatch.setattr("musterd.core.long_json.LONG_BYTES", 0)
+    assert await site.ask("GET", f"/schedules/{schedule['id']}/runs") == short
+    assert await site.ask("GET", f"/schedules/{schedule['id']}/runs/{firing['id']}") == firing
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
 # Rights
 
 
@@ -816,6 +837,45 @@ async def test_a_declaration_takes_over_the_schedule_of_its_name(
     async with in_process(declared(tick, database=database, agent=agent)) as client:
         (schedule,) = (await client.get("/schedules"))["data"]
         assert (schedule["id"], schedule["is_declared"], schedule["cron_expr"]) == (made["id"], True, "@hourly")
+
+
+@pytest.mark.parametrize("is_disabled", [False, True])
+async def test_a_declared_schedule_that_is_over_goes_on_at_a_new_time(
+    database: Path, monkeypatch: pytest.MonkeyPatch, is_disabled: bool
+) -> None:
+    agent = Agent(id="solo-agent", model="scripted")
+    first, second = [Schedule("once", at=f"20{year}-01-01T00:00", run=agent, message="x") for year in (98, 99)]
+    async with in_process(declared(first, database=database, agent=agent)) as client:
+        site = Site(client, monkeypatch)
+        (schedule,) = (await site.ask("GET", "/schedules"))["data"]
+        if is_disabled:
+            await site.ask("POST", f"/schedules/{schedule['id']}/disable")
+        monkeypatch.setattr(clock, "now", lambda: schedule["next_run_at"] + 1.0)
+        await client.server.service(ScheduleService).fire_due()
+        await site.firings(schedule)
+    async with in_process(declared(second, database=database, agent=agent)) as client:
+        (after,) = (await client.get("/schedules"))["data"]
+        assert after["enabled"] is not is_disabled
+
+
+async def test_a_schedule_that_is_over_goes_on_at_a_new_time(site: Site) -> None:
+    schedule = await site.create(cron_expr=None, at=site.minute(0))
+    await site.look(40)
+    await site.firings(schedule)
+    after = await site.ask("PATCH", f"/schedules/{schedule['id']}", {"at": site.minute(5)})
+    assert (after["enabled"], after["next_run_at"]) == (True, site.minute(5))
+
+
+async def test_a_declared_schedule_of_a_component_that_is_gone_can_be_deleted(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, other = (Agent(id=name, model="scripted") for name in ("solo-agent", "other"))
+    tick = Schedule("tick", cron="@hourly", run=agent, message="x")
+    async with in_process(declared(tick, database=database, agent=agent)) as client:
+        (schedule,) = (await client.get("/schedules"))["data"]
+    async with in_process(declared(database=database, agent=other)) as client:
+        await Site(client, monkeypatch).ask("DELETE", f"/schedules/{schedule['id']}")
+        assert (await client.get("/schedules"))["data"] == []
 
 
 async def test_servers_that_start_at_the_same_time_declare_the_same(database_url: str) -> None:

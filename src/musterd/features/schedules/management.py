@@ -124,6 +124,8 @@ class Schedules:
             schedule = await _locked(tx, schedule_id, caller)
             definition = replace(schedule.definition, **changes)  # type: ignore[arg-type]  # validated by the request
             is_enabled = schedule.enabled if enabled is None else enabled
+            if enabled is None and definition.times != schedule.definition.times:
+                is_enabled = is_enabled or await is_over(tx, schedule)
             changed = replace(schedule, name=name or schedule.name, definition=definition)
             if changed == schedule and is_enabled == schedule.enabled:
                 return schedule
@@ -174,11 +176,15 @@ class Schedules:
 
         async def work(tx: Tx) -> None:
             schedule = await _locked(tx, schedule_id, caller)
-            if schedule.declared is not None:
+            if schedule.declared is not None and not await self.is_abandoned(tx, schedule):
                 raise Conflict(f"Schedule '{schedule.name}' is declared in code; remove it there.")
             await store.remove(tx, schedule_id)
 
         await self._database.write(work)
+
+    async def is_abandoned(self, tx: Tx, schedule: Schedule) -> bool:
+        """Whether no process serves the component of a declared schedule any more. Only a server knows that."""
+        return False
 
     # --- firings ----------------------------------------------------------------------------------
 
@@ -355,6 +361,14 @@ def with_next_instant(schedule: Schedule, enabled: bool, now: float) -> Schedule
     next_run_at = next_instant(schedule.definition, now)
     is_enabled = enabled and next_run_at is not None
     return replace(schedule, enabled=is_enabled, next_run_at=next_run_at if is_enabled else None)
+
+
+async def is_over(tx: Tx, schedule: Schedule) -> bool:
+    """Whether a schedule is disabled because its last instant has passed, not by a person."""
+    last = None if schedule.enabled else await store.last_instant(tx, schedule.id)
+    with contextlib.suppress(InvalidCron):  # a time zone may have been removed
+        return last is not None and schedule.definition.next_after(last) is None
+    return False
 
 
 async def pass_over(tx: Tx, schedule: Schedule, now: float) -> None:

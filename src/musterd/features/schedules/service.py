@@ -14,7 +14,7 @@ from musterd.features.schedules import store
 from musterd.features.schedules.declared import Declared, declared_schedules
 from musterd.features.schedules.due_instants import KEPT_SECONDS
 from musterd.features.schedules.firing import Firer
-from musterd.features.schedules.management import DISABLED, NOT_FOUND, Schedules, pass_over, with_next_instant
+from musterd.features.schedules.management import DISABLED, NOT_FOUND, Schedules, is_over, pass_over, with_next_instant
 from musterd.features.schedules.records import OPERATOR, Firing, Schedule, Target
 from musterd.features.schedules.rights import Rights
 from musterd.features.schedules.run_schedules import RunSchedules
@@ -143,6 +143,13 @@ class ScheduleService(Schedules):
             raise InvalidInput.at(("body", "endpoint"), "value_error", words, endpoint)
         super().require_usable(schedule, principal)
 
+    async def is_abandoned(self, tx: Tx, schedule: Schedule) -> bool:
+        """Whether no process serves the component of a declared schedule any more."""
+        target = schedule.definition.target
+        if target is None or target.key in self._server.served:
+            return False
+        return not await store.is_served(tx, target.key)
+
     def require_input(self, target: Target, run_input: Input) -> None:
         """Check that a component accepts the input of a run.
 
@@ -196,7 +203,7 @@ async def _declare(
             # If its times are the same, instants that were missed during the deploy still fire.
             if before.definition.times != declaration.definition.times:
                 await pass_over(tx, before, now)
-                schedule = with_next_instant(schedule, before.enabled, now)
+                schedule = with_next_instant(schedule, before.enabled or await is_over(tx, before), now)
             await store.change(tx, schedule)
             changed.append((schedule, "changed"))
     for schedule in stored.values():

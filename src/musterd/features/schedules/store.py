@@ -135,6 +135,11 @@ LAST_RUN = Statement(
     "firings_last_run",
     "SELECT run_id FROM firings WHERE IN_LIST(id, :ids) AND run_id IS NOT NULL ORDER BY attempt DESC LIMIT 1",
 )
+LAST_INSTANT = Statement(
+    "firings_last_instant",
+    """SELECT max(scheduled_for) AS last FROM firings
+       WHERE schedule_id = :schedule_id AND (error IS NULL OR error <> 'changed')""",
+)
 LAST_SESSION = Statement(
     "firings_last_session",
     """SELECT session_id FROM firings
@@ -396,6 +401,17 @@ async def get_firing(tx: Tx, firing_id: str) -> Firing | None:
     """The firing, without its run; None: there is none."""
     row = await tx.one(GET_FIRING, {"id": firing_id})
     return None if row is None else _firing(row)
+
+
+async def last_instant(tx: Tx, schedule_id: str) -> float | None:
+    """The last instant of a schedule that has fired or was missed; None: it has no row, or none any more."""
+    row = await tx.one(LAST_INSTANT, {"schedule_id": schedule_id})
+    return None if row is None or row["last"] is None else float(row["last"])
+
+
+async def is_served(tx: Tx, component: str) -> bool:
+    """Whether a process that drives runs serves a component."""
+    return any(component in json.loads(row["components"]) for row in await tx.all(WORKERS, {}))
 
 
 async def last_run(tx: Tx, firing_ids: Sequence[str]) -> str | None:
