@@ -1,11 +1,14 @@
 """`/-/live` is answered soon, whatever a model says and whatever clients read of it."""
 
 import asyncio
+import contextlib
 import itertools
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -33,6 +36,8 @@ CALLS = 12
 
 LARGE_CALLS, LARGE_STEPS, LARGE_LIST = 16, 48, 20_000
 LARGE_JSON, JSON_STEPS = 60_000, 6
+LARGE_CALLS, LARGE_STEPS = 16, 48
+COPIES, COPIED_CHARACTERS = 4_000, 200
 
 Work = Callable[[], Awaitable[object]]
 
@@ -209,3 +214,39 @@ async def test_beside_a_question_about_large_json(serve_live: Serve, switch_inte
             assert "COMPLETED" in done.text
 
         await assert_lives(client, lambda: asyncio.to_thread(ask_and_continue))
+
+
+async def test_beside_a_session_with_thousands_of_runs(
+    serve_live: Serve, switch_interval: None, database: Path
+) -> None:
+    async with serve_live() as client:
+        await client.run("x" * COPIED_CHARACTERS, session_id="s1", run_id="r1")
+        await copy_run("r1", database)
+        requests = {"GET": None, "PATCH": {"session_name": "long"}, "POST": {"session_name": "longer"}}
+        for method, body in requests.items():
+            path = "/sessions/s1/rename" if method == "POST" else "/sessions/s1"
+
+            async def ask(method: str = method, path: str = path, body: Any = body) -> None:
+                url = f"{client.http.base_url}{path}"
+                answer = await asyncio.to_thread(httpx2.request, method, url, json=body, timeout=120)
+                assert answer.status_code == 200
+                assert len(answer.content) > COPIES * COPIED_CHARACTERS
+
+            await assert_lives(client, ask)
+
+
+async def copy_run(run_id: str, database: Path) -> None:
+    """Fill the run's session with copies of it."""
+    with contextlib.closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for table in ("runs", "run_io"):
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            new = {"run_id": "'c' || n", "root_id": "'c' || n", "seq": "n"}
+            connection.execute(
+                f"""WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {COPIES})
+                    INSERT INTO {table} ({", ".join(columns)})
+                    SELECT {", ".join(new.get(column, column) for column in columns)} FROM {table}, numbers
+                    WHERE run_id = ?""",  # noqa: S608
+                [run_id],
+            )
+        connection.execute("COMMIT")

@@ -53,6 +53,7 @@ _READ, _WRITE, _DELETE = "sessions:read", "sessions:write", "sessions:delete"
 _ONE = "/sessions/{session_id}"
 _NO_DATABASE = {404: "Database not found"}
 _NOT_FOUND = {404: "Session or database not found"}
+_DETAIL = {200: Answer(SessionDetail)}
 
 
 # --- requests -----------------------------------------------------------------------------------------
@@ -360,19 +361,37 @@ async def delete_sessions(server: Server, caller: Caller, query: SessionUserQuer
         await server.sessions.delete(session_id, caller, user_id=query.user_id)
 
 
-@operation("GET", _ONE, "get_session_by_id", scope=_READ, tag=_TAG, summary="Get Session by ID", errors=_NOT_FOUND)
-async def get_session(server: Server, caller: Caller, session_id: str, query: SessionQuery) -> SessionDetail:
+@operation(
+    "GET",
+    _ONE,
+    "get_session_by_id",
+    scope=_READ,
+    tag=_TAG,
+    summary="Get Session by ID",
+    errors=_NOT_FOUND,
+    other_answers=_DETAIL,
+)
+async def get_session(server: Server, caller: Caller, session_id: str, query: SessionQuery) -> Response:
     """Get one session with its conversation. Keys without a value are left out."""
     view = await server.sessions.view(session_id, caller, user_id=query.user_id)
     if view is None:
         raise NotFound(f"{(query.type or SessionType.TEAM).capitalize()} Session with id '{session_id}' not found")
-    return _detail(server, view, _KINDS.get(query.type), with_nulls=False)
+    return await _answer(server, view, _KINDS.get(query.type), with_nulls=False)
 
 
-@operation("PATCH", _ONE, "update_session", scope=_WRITE, tag=_TAG, summary="Update Session", errors=_NOT_FOUND)
+@operation(
+    "PATCH",
+    _ONE,
+    "update_session",
+    scope=_WRITE,
+    tag=_TAG,
+    summary="Update Session",
+    errors=_NOT_FOUND,
+    other_answers=_DETAIL,
+)
 async def update_session(
     server: Server, caller: Caller, session_id: str, query: SessionQuery, body: UpdateSessionRequest
-) -> SessionDetail:
+) -> Response:
     """Change a session's name, state, metadata or summary. Each field that is given replaces the old value.
 
     A running run does not undo the change: when it finishes, it writes only the keys of the state that it changed.
@@ -381,23 +400,34 @@ async def update_session(
 
 
 @operation(
-    "POST", f"{_ONE}/rename", "rename_session", scope=_WRITE, tag=_TAG, summary="Rename Session", errors=_NOT_FOUND
+    "POST",
+    f"{_ONE}/rename",
+    "rename_session",
+    scope=_WRITE,
+    tag=_TAG,
+    summary="Rename Session",
+    errors=_NOT_FOUND,
+    other_answers=_DETAIL,
 )
 async def rename_session(
     server: Server, caller: Caller, session_id: str, query: SessionQuery, body: RenameSessionRequest
-) -> SessionDetail:
+) -> Response:
     """Set a session's name."""
     return await _change(server, caller, session_id, query, SessionChanges(name=body.session_name))
 
 
 async def _change(
     server: Server, caller: Caller, session_id: str, query: SessionQuery, changes: SessionChanges
-) -> SessionDetail:
+) -> Response:
     await server.sessions.change(session_id, changes, caller, user_id=query.user_id)
     view = await server.sessions.view(session_id, caller, user_id=query.user_id)
     if view is None:  # it was deleted after the change
         raise NotFound(f"Session with id '{session_id}' not found")
-    return _detail(server, view, _KINDS.get(query.type), with_nulls=True)
+    return await _answer(server, view, _KINDS.get(query.type), with_nulls=True)
+
+
+async def _answer(server: Server, view: SessionView, kind: ComponentKind | None, *, with_nulls: bool) -> Response:
+    return await answer_with_runs(lambda: _detail(server, view, kind, with_nulls=with_nulls), view.runs)
 
 
 def _detail(server: Server, view: SessionView, kind: ComponentKind | None, *, with_nulls: bool) -> SessionDetail:
