@@ -343,6 +343,27 @@ async def test_it_is_resolved_there_and_the_run_goes_on(shop: Shop) -> None:
     assert shop.done == ["paid 1"]
 
 
+@pytest.mark.parametrize("to", [TEAM, AGENT])
+async def test_a_run_that_the_inbox_continued_is_continued(database: Path, to: str) -> None:
+    """AgentOS's clients resolve the approval and then continue the run, with the decision or without."""
+    shop = Shop(database, approval="required")
+    async with shop.serving() as client:
+        run = await paused(client, to=to)
+        (approval,) = await pending(client)
+        assert (await resolve(client, approval["id"])).status_code == 200
+        name = "requirements" if to == TEAM else "tools"
+        yes = [{**each, "confirmation": True, "confirmed": True} for each in run[name]]
+        for decision in ({}, {name: yes}):
+            answer = await send(client, to, **decision)
+            assert (answer.status_code, answer.json().get("status")) == (200, "COMPLETED"), answer.text
+            streamed = await send(client, to, **decision, stream="true")
+            events = [event["event"].removeprefix("Team") for event in read_stream(streamed.text)]
+            assert (events[0], events[-1]) == ("RunContinued", "RunCompleted")
+        no = [{**each, "confirmation": False, "confirmed": False} for each in run[name]]
+        assert problem(await send(client, to, **{name: no}), 409, "CONFLICT") == "run is already continued"
+    assert shop.done == ["paid 1"]
+
+
 async def test_a_rejection_tells_the_model_why(shop: Shop) -> None:
     async with shop.serving() as client:
         await paused(client)

@@ -31,7 +31,7 @@ from musterd.service.run_steps import step_with_content, steps_of
 from musterd.service.steering import Steering, request_of
 from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
-from musterd.store import acceptance, blobs, cancels, runs, session_deletion, step_contents
+from musterd.store import acceptance, blobs, cancels, events, runs, session_deletion, step_contents
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import StopResult
 from musterd.store.database import Tx, Work
@@ -345,9 +345,9 @@ class RunService:
         request = request_of("continue", key, ref.caller, *ref.key_parts, as_sent(decisions))
 
         async def store(tx: Tx) -> Performed[DecisionResult]:
-            run = await decide(SessionTx(tx, view.row.session_id), run_id, decisions, source)
-            # If the run stays settled, its stream would be empty: include the pause or the end once more.
-            after = run.next_event - (2 if run.state.is_settled else 1)
+            session = SessionTx(tx, view.row.session_id)
+            run = await decide(session, run_id, decisions, source)
+            after = await _last_pause(session, run)
             return Performed(DecisionResult(run, after), run_id, answer=str(after))
 
         async def repeat(answer: str | None) -> DecisionResult:
@@ -429,6 +429,13 @@ class RunService:
         while batch := await write(lambda tx: session_deletion.cancel_live(tx, session_id, now)):
             for cancelled in batch:
                 self._announce_cancel(cancelled)
+
+
+async def _last_pause(tx: SessionTx, run: RunRow) -> int:
+    """The event after which the stream of a decided run begins: its last pause, also if it went on since then."""
+    # If the run stays paused, its stream would be empty: include the pause once more.
+    after = None if run.state is RunState.PAUSED else await events.last_pause(tx, run.run_id)
+    return run.next_event - (2 if run.state.is_settled else 1) if after is None else after
 
 
 async def _view(tx: Tx, ref: RunRef, texts: Texts) -> RunView | None:

@@ -56,6 +56,8 @@ class DecisionSource:
 async def decide(tx: SessionTx, root_id: str, decisions: Sequence[Decision], source: DecisionSource) -> RunRow:
     """Store decisions about a run's requirements; a paused run resumes if a decision has not been acted on yet.
 
+    Without decisions, a run that went on after a decision stays as it is: the decision came from the inbox.
+
     :raises NotFound: there is no such run.
     :raises InvalidInput: a decision is about something that the run does not wait for, or has the wrong form.
     :raises Forbidden: a call needs approval, and the decision does not come from the inbox of approvals.
@@ -65,7 +67,11 @@ async def decide(tx: SessionTx, root_id: str, decisions: Sequence[Decision], sou
     # (transitions.PAUSE), so a decision can never be stored for a run that nothing resumes.
     run = await _lock(tx, root_id)
     rows = await approvals.of_root(tx, root_id)
-    if run.state is not RunState.PAUSED and not (rows and decisions):
+    if run.state is not RunState.PAUSED and not decisions:
+        if all(row.decision is None for row in rows):
+            raise Conflict(ALREADY)
+        return run
+    if run.state is not RunState.PAUSED and not rows:
         raise Conflict(ALREADY)
     by_requirement = _by_requirement(rows, decisions)
     if run.component_kind == "agent" and not by_requirement:

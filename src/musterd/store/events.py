@@ -21,6 +21,11 @@ AFTER = Statement(
                                       WHERE root_id = :root_id AND shard = :shard AND first_index <= :start), 0)
        ORDER BY first_index LIMIT :limit""",
 )
+PAUSES = Statement(
+    "events_pauses",
+    """SELECT first_index, payload FROM run_events
+       WHERE root_id = :root_id AND shard = :shard AND payload LIKE :pattern ORDER BY first_index DESC""",
+)
 PAGE_FLUSHES = 200
 KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
 
@@ -112,11 +117,25 @@ def decoded(first_index: int, text: str | bytes, after_index: int) -> list[tuple
     return parts
 
 
+async def last_pause(tx: SessionTx, root_id: str) -> int | None:
+    """The index of the last pause of a root run; None: it has not paused."""
+    for row in await tx.all(PAUSES, {"root_id": root_id, "pattern": f'%["{EventKind.RUN_PAUSED}",%'}):
+        events = _indexed(decoded(int(row["first_index"]), row["payload"], -1))
+        for index, event in reversed(events):  # members pause too
+            if event.kind is EventKind.RUN_PAUSED and event.run_id == root_id:
+                return index
+    return None
+
+
+def _indexed(flushes: Sequence[tuple[int, list[Event]]]) -> list[tuple[int, Event]]:
+    return [(first + offset, event) for first, flush in flushes for offset, event in enumerate(flush)]
+
+
 async def every(tx: SessionTx, root_id: str) -> list[tuple[int, Event]]:
     """Every stored event of a known kind, with its index. Read page by page, so that other work gets its turn."""
     events: list[tuple[int, Event]] = []
     page = Page([], -1, is_last=False)
     while not page.is_last:
         page = await after(tx, root_id, page.last_index, PAGE_FLUSHES)
-        events += [(first + offset, event) for first, flush in page.flushes for offset, event in enumerate(flush)]
+        events += _indexed(page.flushes)
     return events
