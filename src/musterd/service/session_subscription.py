@@ -59,6 +59,82 @@ class SubscribedRun:
             self.has_ended = event.kind is not EventKind.RUN_PAUSED
 
 
+class RunBell(Wakeup):
+    """The bell of one run of the session: it notes the run among those that have news, and rings the session's bell."""
+
+    def __init__(self, run_id: str, ready: dict[str, None], bell: Wakeup) -> None:
+        super().__init__()
+        self._run_id = run_id
+        self._ready = ready
+        self._bell = bell
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the subscriber waits for news of any run."""
+        return self._bell.is_awaited
+
+    def ring(self) -> None:
+        """Note the run, and wake the subscriber."""
+        self._ready[self._run_id] = None
+        self._bell.ring()
+
+
+class NamedRuns:
+    """The runs that cursors name, kept up to date run by run: a flush must not cost a look at all runs of the session.
+
+    Unread runs at the end of the session's queue are not named, however many there are. Instead :attr:`seq` stops
+    before them, so that they are found again as new runs.
+
+    :ivar seq: all runs up to this place are named, or were read to their end.
+    :ivar limit: the place up to which the session was searched; ``seq`` is never after it.
+    """
+
+    def __init__(self) -> None:
+        self.seq = -1
+        self.limit = -1
+        self._named: dict[str, SubscribedRun] = {}
+        self._unread: dict[int, SubscribedRun] = {}
+
+    def add(self, run: SubscribedRun) -> None:
+        """Add a run."""
+        if run.is_unread and run.root.seq is not None and run.root.seq > self.seq:
+            self._unread[run.root.seq] = run
+        else:
+            self._named[run.root.run_id] = run
+
+    def note_read(self, run: SubscribedRun) -> None:
+        """Name a run, because an event of it was read, or because nothing of it can be read any more."""
+        seq = run.root.seq
+        if seq is not None and self._unread.get(seq) is run:
+            self._named[run.root.run_id] = self._unread.pop(seq)
+            if seq <= self.limit:
+                self._move_to(seq)
+
+    def extend(self, limit: int) -> None:
+        """Note that the session was searched up to ``limit``, and all runs that were found are added."""
+        seq = limit
+        while seq > self.limit and seq in self._unread:
+            seq -= 1
+        if seq > self.limit:
+            self._move_to(seq)
+        self.limit = limit
+
+    def _move_to(self, seq: int) -> None:
+        for passed in range(self.seq + 1, seq + 1):
+            if (run := self._unread.pop(passed, None)) is not None:
+                self._named[run.root.run_id] = run
+        self.seq = max(self.seq, seq)
+
+    def remove(self, run: SubscribedRun) -> None:
+        """Name a run no more."""
+        self.note_read(run)
+        self._named.pop(run.root.run_id, None)
+
+    def indexes(self) -> dict[str, int]:
+        """The index of the last event that was read of each named run."""
+        return {run_id: run.last_index for run_id, run in self._named.items()}
+
+
 class SessionSubscription:
     """One subscriber of one session.
 
@@ -75,6 +151,10 @@ class SessionSubscription:
         self._position = Cursor()
         self._cursor_indexes: dict[str, int] = {}
         self._runs: dict[str, SubscribedRun] = {}
+        self._named = NamedRuns()
+        self._ready: dict[str, None] = {}
+        """The ids of the runs that may have something to read, in the order in which it arrived."""
+        self._is_dropped = False
         self._retry_at = math.inf
         self._on_dropped: Callable[[], object] = lambda: None
         self._is_closed_by_server = False
@@ -97,6 +177,7 @@ class SessionSubscription:
         roots, self._position = roots_and_cursor
         self._cursor_indexes = dict(self._position.runs)
         await self._subscribe_to((root, self._cursor_indexes.get(root.run_id, -1)) for root in roots)
+        self._named.extend(self._position.seq)
         # The read above finds only runs that the cursor names. Those that were accepted since are found by a look.
         if cursor is not None:
             await self._look()
@@ -104,24 +185,11 @@ class SessionSubscription:
                 raise NotFound(f"Session with ID {session_id} not found")
 
     def cursor_beside(self, run: SubscribedRun) -> Cursor:
-        """The subscriber's current position in all runs but ``run``, of which it has read an event.
-
-        Unread runs at the end of the session's queue are not named, however many there are. Instead ``seq`` stops
-        before them, so that they are found again as new runs.
-        """
-        others = [other for other in self._runs.values() if other is not run]
-        unread_seqs = {other.root.seq for other in others if other.is_unread}
-        seq = self._position.seq
-        while seq in unread_seqs:
-            seq -= 1
-        indexes = {
-            other.root.run_id: other.last_index
-            for other in others
-            if not other.is_unread or other.root.seq is None or other.root.seq <= seq
-        }
-        indexes = {**self._cursor_indexes, **indexes}
+        """The subscriber's current position in all runs but ``run``, of which it has read an event."""
+        self._named.note_read(run)
+        indexes = {**self._cursor_indexes, **self._named.indexes()}
         indexes.pop(run.root.run_id, None)
-        return replace(self._position, seq=seq, runs=indexes)
+        return replace(self._position, seq=self._named.seq, runs=indexes)
 
     @property
     def is_closed(self) -> bool:
@@ -131,7 +199,7 @@ class SessionSubscription:
     @property
     def is_dropped(self) -> bool:
         """Whether the subscriber fell too far behind and was dropped."""
-        return any(run.subscription.is_dropped for run in self._runs.values())
+        return self._is_dropped
 
     def on_dropped(self, callback: Callable[[], object]) -> None:
         """Call ``callback`` when the subscriber is dropped, because it may be blocked in a send."""
@@ -141,22 +209,34 @@ class SessionSubscription:
         """The flushes that are available now, run by run. The caller calls ``note`` for each event that it sends."""
         if self._watch.has_changed or clock.monotonic() >= self._retry_at:
             await self._look()
-        for run in list(self._runs.values()):
+        for run_id in list(self._ready):
+            run = self._runs.get(run_id)
+            if run is None or run.has_ended:
+                del self._ready[run_id]
+                continue
             async for flush in run.subscription.available():
                 yield run, flush
+            # Only now: if the read failed, or the caller could not send what it got, it is read again. Nothing is
+            # awaited between the last look and this one, so no news are missed.
             if run.has_ended or run.subscription.is_closed:
-                has_read_end = run.has_ended  # else this process stops, and the subscriber resumes the run elsewhere
-                run.has_ended = True
-                self._leave(run)
-                if has_read_end:
-                    self._forget_unless_found_again(run)
-                # A message that the run did not take begins the session's next run when the run ends: look for it.
-                self._watch.has_changed = True
+                del self._ready[run_id]
+                self._end(run)
+            elif not run.subscription.has_news:
+                del self._ready[run_id]
+
+    def _end(self, run: SubscribedRun) -> None:
+        has_read_end = run.has_ended  # else this process stops, and the subscriber resumes the run elsewhere
+        run.has_ended = True
+        self._named.note_read(run)
+        self._leave(run)
+        if has_read_end:
+            self._forget_unless_found_again(run)
+        # A message that the run did not take begins the session's next run when the run ends: look for it.
+        self._watch.has_changed = True
 
     async def wait(self, seconds: float) -> None:
         """Wait until there may be more, or ``seconds`` have passed."""
-        has_news = any(run.subscription.has_news for run in self._runs.values() if not run.has_ended)
-        if not has_news and not self._watch.has_changed and not self.is_closed:
+        if not self._ready and not self._watch.has_changed and not self.is_closed:
             await self._bell.wait(max(0.0, min(seconds, self._retry_at - clock.monotonic())))
 
     def close_by_server(self) -> None:
@@ -195,13 +275,14 @@ class SessionSubscription:
         if roots:
             # Only after all of them are subscribed to. If that fails, the next look finds them again.
             self._position = replace(position, seq=max(root.seq or 0 for root in roots))
+            self._named.extend(self._position.seq)
         if len(roots) == PAGE_RUNS:
             self._watch.has_changed = True
             return
         self._cursor_indexes = {}
         # Their ends were read, and after that the queue was read to its end: no look finds them again.
         for run_id in ended_ids:
-            del self._runs[run_id]
+            self._named.remove(self._runs.pop(run_id))
 
     def _forget_unless_found_again(self, run: SubscribedRun) -> None:
         """Forget a run that ended, so that cursors do not name it. One that a look may find must not be read twice.
@@ -211,6 +292,7 @@ class SessionSubscription:
         root = run.root
         if root.state is not RunState.SCHEDULED and root.seq is not None and root.seq <= self._position.seq:
             del self._runs[root.run_id]
+            self._named.remove(run)
             self._cursor_indexes.pop(root.run_id, None)
 
     async def _subscribe_to(self, roots: Iterable[tuple[RunRow, int]]) -> None:
@@ -223,11 +305,18 @@ class SessionSubscription:
                 return
             # Created after the check, with no await in between: close() has left all runs that it knew, and would not
             # see this one.
-            subscription = RunSubscription(self._resources, root.run_id, self._bell)
+            bell = RunBell(root.run_id, self._ready, self._bell)
+            subscription = RunSubscription(self._resources, root.run_id, bell)
             subscription.start_after(root, after)
-            subscription.on_dropped(lambda: self._on_dropped())
+            subscription.on_dropped(self._drop)
             self._connected_clients.enter(root.run_id)
-            self._runs[root.run_id] = SubscribedRun(root, subscription, after)
+            self._runs[root.run_id] = run = SubscribedRun(root, subscription, after)
+            self._named.add(run)
+            self._ready[root.run_id] = None
+
+    def _drop(self) -> None:
+        self._is_dropped = True
+        self._on_dropped()
 
     def _leave(self, run: SubscribedRun) -> None:
         if not run.has_left:
