@@ -28,6 +28,13 @@ async def test_tools_hooks_and_functions_get_agnos_objects(load: Load, database:
     assert (refused["status"], refused["content"]) == ("ERROR", "Orders: no passwords")
 
 
+async def test_parallel_calls_that_change_the_same_list_keep_both_changes(load: Load, database: Path) -> None:
+    calls = '[[TOOL put {"item": "tea"}]] [[TOOL put {"item": "milk"}]]'
+    async with serving(load(SHOP), database) as client:
+        run = await client.run(calls, to="agents/orders", session_id="s1")
+    assert run["session_state"]["cart"] == ["tea", "milk"]
+
+
 async def test_a_person_confirms_a_members_tool_across_a_restart(load: Load, database: Path) -> None:
     call = '[[DELEGATE orders: <TOOL refund {"order": "A7", "euros": 20}>]]'
     async with serving(load(SHOP), database) as client:

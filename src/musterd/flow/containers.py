@@ -42,8 +42,8 @@ async def run_steps(walk: "Walk", position: Position, scope: Scope) -> StepResul
 async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepResult | None:
     """Run branches at the same time; None: a person skipped them.
 
-    Each works on its own copy of the session state. Their changes are merged key by key after all of them, in the order
-    of the branches, so every attempt arrives at the same state.
+    Each works on its own copy of the session state. Their changes are merged after all of them, in the order of the
+    branches, so every attempt arrives at the same state.
     """
     if not (await ask_before(walk, position, scope)).is_approved:
         return None
@@ -52,7 +52,6 @@ async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepRe
     walk.emit(EventKind.PARALLEL_STARTED, position, data)
     branches = [position.below(branch, f"b{number}", number) for number, branch in enumerate(node.children)]
     scopes = [scope.branch() for _ in branches]
-    before = state.copied(scope.state)
     outcomes = await gather([_branch(walk, *branch) for branch in zip(branches, scopes, strict=True)])
     require_last(walk, branches)
     # A failure ends the run whatever the other branches wait for, so it counts first.
@@ -66,8 +65,7 @@ async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepRe
     if waits := [outcome for outcome in outcomes if isinstance(outcome, Waits)]:
         raise Waits([requirement for outcome in waits for requirement in outcome.requirements])
     # Only after all branches, and not when they wait or fail: a later attempt merges the same stored changes again.
-    for branch_scope in scopes:
-        state.merge(scope.state, state.delta(before, branch_scope.state))
+    state.merge_concurrent(scope.state, [state.delta(scope.state, branch.state) for branch in scopes])
     done = [outcome for outcome in outcomes if isinstance(outcome, StepResult)]
     walk.emit(EventKind.PARALLEL_COMPLETED, position, {**data, "outputs": records(done)})
     # In a thread, because it writes the JSON of every branch as text.

@@ -1,13 +1,19 @@
 """Session state within a run. Concurrent calls work on copies, and their changes are merged after the turn.
 
-A change sets or removes a top-level key, or one task of the task list. If two calls of a turn change the same key, the
-later call in the turn wins.
+A change sets or removes a top-level key, or one task of the task list. If several calls of a turn change the same key,
+its value is merged from what each of them left there (:mod:`musterd.loop.concurrent_changes`).
+
+They work on copies, although Agno's share one object, because each change is stored with the result of its call. If
+calls shared the state, a result could contain half of another call's change. After a crash, that call would be repeated
+on top of it.
 """
 
 import copy
+from collections.abc import Iterable
 
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.loop import tasks
+from musterd.loop.concurrent_changes import MISSING, Value, merged
 
 MAX_VALUES = 100_000
 """Most JSON values of a state. Copies are made on the event loop, this many in about a tenth of a second."""
@@ -62,3 +68,29 @@ def merge(state: JsonObject, change: JsonObject | None) -> None:
             state.pop(key, None)
         if change.get("tasks"):
             tasks.merge(state, change["tasks"])
+
+
+def merge_concurrent(state: JsonObject, changes: Iterable[JsonObject | None]) -> None:
+    """Apply the changes of concurrent calls to ``state`` in place.
+
+    :param state: the state that each of them had a copy of.
+    :param changes: their changes, in the order of the calls.
+    """
+    versions: dict[str, list[Value]] = {}
+    task_changes: list[JsonObject] = []
+    for change in changes:
+        if change is not None:
+            for key, value in change["set"].items():
+                versions.setdefault(key, []).append(value)
+            for key in change["removed"]:
+                versions.setdefault(key, []).append(MISSING)
+            if change.get("tasks"):
+                task_changes.append(change["tasks"])
+    for key, values in versions.items():
+        value = merged(state.get(key, MISSING), values)
+        if value is MISSING:
+            state.pop(key, None)
+        else:
+            state[key] = value
+    for task_change in task_changes:
+        tasks.merge(state, task_change)

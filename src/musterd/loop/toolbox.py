@@ -90,8 +90,8 @@ class Toolbox:
         await self._tree.steps.intend(intents, members)
         steps = await gather([self._make(plan) for plan in plans])
         # Merge after all calls and in their order, so that every attempt arrives at the same state.
+        state.merge_concurrent(self._run.state, [step.state_delta for step in steps])
         for plan, step in zip(plans, steps, strict=True):
-            state.merge(self._run.state, step.state_delta)
             note_search(self._run, self._progress, step)
             if step.hook_effect == "skipped":
                 plan.delegations, self._voice = None, None
@@ -241,8 +241,7 @@ class Toolbox:
         if delegations.begin is not None:
             delegations.begin(call_state, emit)
         steps = await gather([self._drive_recorded(plan, delegated, run) for delegated in delegations.runs])
-        for step in steps:
-            state.merge(call_state, step.state_delta)
+        state.merge_concurrent(call_state, [step.state_delta for step in steps])
         joined = delegations.join(steps, call_state, emit)
         step = ToolStep(
             result=joined.result,

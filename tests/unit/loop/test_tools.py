@@ -330,7 +330,7 @@ async def test_calls_of_a_turn_work_on_copies_and_meet_in_order() -> None:
     start = {"gone": 1, "kept": [1], "deep": {"list": []}}
     harness = LoopHarness(Agent(id="solo", model=model, tools=[change, spoil]), state=start)
     await harness.drive()
-    assert harness.run.state == {"kept": [1], "both": "a", "b": True, "a": True, "deep": {"list": ["a"]}}
+    assert harness.run.state == {"kept": [1], "both": "a", "b": True, "a": True, "deep": {"list": ["b", "a"]}}
     assert model.tool_results()[:2] == [str({"gone": 1, "kept": [1], "deep": {"list": []}})] * 2
     assert harness.steps.results["t0/c2"].state_delta is None
 
