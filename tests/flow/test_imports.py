@@ -184,7 +184,8 @@ async def test_the_next_run_of_a_session_sends_its_imported_history(
     async with importing.served() as client:
         data = {"message": "Where was I?", "session_id": "s1", "stream": "false", "user_id": "ann"}
         answer = (await client.http.post("/agents/weather-agent/runs", data=data)).json()
-    history = [message for message in answer["messages"] if message["from_history"]]
+        exported = await get(client, f"/runs/{answer['run_id']}/export")
+    history = [message for message in exported["run"]["messages"] if message["from_history"]]
     texts = ["Oslo?", None, "Sunny in Oslo", "Sunny", "And Rome?", "Rainy"]
     assert [message.get("content") for message in history] == texts
     assert history[1]["tool_calls"][0]["function"]["name"] == "get_weather"

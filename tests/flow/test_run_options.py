@@ -79,9 +79,20 @@ async def test_history_is_shown_when_asked_for(client: ServerClient) -> None:
     await client.run("one", session_id="s1")
     done = await client.run("two", session_id="s1", add_history_to_context="true")
     assert said(client) == ["one", "Echo: one", "two"]
-    messages = [(message["content"], message["from_history"]) for message in done["messages"][1:]]
-    assert messages == [("one", True), ("Echo: one", True), ("two", False), ("Echo: two", False)]
     assert [message["role"] for message in done["messages"]].count("system") == 1
+
+
+async def test_a_run_shows_its_own_messages_without_those_of_earlier_runs(client: ServerClient) -> None:
+    """As AgentOS; only an export has what the model read before them."""
+    await client.run("one", session_id="s1")
+    done = await client.run("two", session_id="s1", add_history_to_context="true")
+    exported = (await client.get(f"/runs/{done['run_id']}/export"))["run"]
+    (_, listed) = await client.get("/sessions/s1/runs", type="team")
+    for run in (done, listed):
+        texts = [(message["content"], message["from_history"]) for message in run["messages"][1:]]
+        assert texts == [("two", False), ("Echo: two", False)]
+    texts = [(message["content"], message["from_history"]) for message in exported["messages"][1:]]
+    assert texts == [("one", True), ("Echo: one", True), ("two", False), ("Echo: two", False)]
 
 
 async def test_no_history_unless_asked_for(client: ServerClient) -> None:

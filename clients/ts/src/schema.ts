@@ -4977,7 +4977,7 @@ export interface components {
             role: "system" | "user" | "assistant" | "tool";
             /**
              * From History
-             * @description Whether it comes from an earlier run of the session.
+             * @description Whether it comes from an earlier run. Only exports show these.
              */
             from_history: boolean;
             /** Stop After Tool Call */

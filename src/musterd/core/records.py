@@ -358,6 +358,7 @@ class RunView:
     :param budget: the budget of an unfinished run, in the form that :class:`Output` has when the run finishes.
     :param characters: about how long its output and its conversation are, with the contents that were filled in.
     :param is_cut: whether these texts were too long for the read, so ``output`` and ``messages`` are None.
+    :param has_history: whether the conversation is shown with the messages of earlier runs that it begins with.
     """
 
     row: RunRow
@@ -369,6 +370,7 @@ class RunView:
     budget: JsonObject | None = None
     characters: int = 0
     is_cut: bool = False
+    has_history: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

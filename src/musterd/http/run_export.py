@@ -40,6 +40,7 @@ async def export_parts(
     :param source: what it began with.
     """
     view = await server.runs.view(root)
+    view.has_history = True  # a replay compares what the model read
     render = await renderer(server, root.component, view, is_post=False)
     further = {"waiting": details.run.waiting, **run_details(details)}
     yield f'{{"format":{FORMAT},"run":'.encode()
@@ -113,6 +114,7 @@ async def _members(server: Server, root: RunRef, details: DetailedRun) -> AsyncI
         try:
             ref = RunRef(root.component, member.run_id, None, root.caller)
             view = await server.runs.view(ref)
+            view.has_history = True
             yield b"".join(await in_thread(_json_of_run, partial(run_output, view), {}))
         except NotFound:  # the run was deleted meanwhile
             return

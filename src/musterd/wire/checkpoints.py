@@ -184,7 +184,7 @@ def _next_turn(view: RunView, messages: Sequence[Message], index: int) -> str | 
     """The turn after so many messages; None: there is none, or it is of a member's run, which is not forked alone."""
     if index == len(messages) or view.row.parent_id is not None:
         return None
-    answers = [one for one in messages[:index] if one["role"] == "assistant" and not one["from_history"]]
+    answers = [one for one in messages[:index] if one["role"] == "assistant"]
     return f"t{len(answers)}/m"
 
 

@@ -62,7 +62,7 @@ class Message(_Text, _Details):
 
     id: str
     role: _Role
-    from_history: Annotated[bool, Field(description="Whether it comes from an earlier run of the session.")]
+    from_history: Annotated[bool, Field(description="Whether it comes from an earlier run. Only exports show these.")]
     stop_after_tool_call: bool
     created_at: int
 

@@ -381,12 +381,13 @@ def cancel_reason(run_id: str) -> str:
 
 
 def messages_of(view: RunView) -> list[Message] | None:
-    """The run's conversation. None if none is stored."""
+    """The run's conversation, without earlier runs, which AgentOS does not store with it either. None: not stored."""
     if not view.messages:
         return None
     tools = view.output.tools if view.output else ()
     stopping = {call.id for call in tools if call.stops_run}
-    return agno_messages(view.row.run_id, view.messages, int(view.row.created_at), stopping)
+    messages = agno_messages(view.row.run_id, view.messages, int(view.row.created_at), stopping)
+    return [message for message in messages if view.has_history or not message["from_history"]]
 
 
 def metrics_of(view: RunView) -> RunMetrics:

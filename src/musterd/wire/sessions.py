@@ -328,5 +328,5 @@ def _chat(runs: list[RunView]) -> Iterator[Message]:
     for view in runs:
         if view.row.parent_id is None and view.row.state in _CHAT_STATES:
             for message in messages_of(view) or ():
-                if message["role"] in _CHAT_ROLES and not message["from_history"]:
+                if message["role"] in _CHAT_ROLES:
                     yield message
