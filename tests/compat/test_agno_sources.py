@@ -96,6 +96,14 @@ def test_authorization_is_never_lost(load: Load, system: str, option: str, name:
     [
         ("Agent(build_context=False)", "sets build_context=False, which is not supported — the prompt is always built"),
         ("Agent(tools=[{'type': 'web_search_preview'}])", "a tool is the provider's own (web_search_preview) — list"),
+        (
+            "Agent(post_hooks=[lambda run_output, answer: None])",
+            "the hook '<lambda>' has the unknown parameter 'answer' — use one of 'agent'",
+        ),
+        (
+            "Team(name='T', members=[], pre_hooks=[lambda run_input, agent: None])",
+            "the hook '<lambda>' has the unknown parameter 'agent'",
+        ),
         ("Agent(pre_hooks=[RemoteAgent('http://a.example', 'b')])", "a hook is a RemoteAgent of agno"),
         ("Changed()", "is a subclass with its own run or arun — use tools and hooks"),
         ("Team(members=[RemoteAgent('http://a.example', 'b')])", "runs on another server — write a tool"),

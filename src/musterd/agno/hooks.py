@@ -15,13 +15,15 @@ from typing import Any, Literal
 from musterd.agno.functions import agno_values, is_async_database, is_team, keep_state
 from musterd.agno.report import Report
 from musterd.core.errors import InputCheckError, OutputCheckError, RunFailed
-from musterd.declare.hooks import hook_arguments, hook_function, hook_name, is_hook
-from musterd.declare.problems import note
+from musterd.declare.hooks import check_hook_parameters, hook_arguments, hook_function, hook_name, is_hook
+from musterd.declare.problems import note, noting_problems
 from musterd.declare.source_location import Place, declaration_error, describe_type
 
 NAME_BYTES, HASH_DIGITS = 60, 10
 """The lengths of a value in the name of a file, and of the hash of a value that is cut or changed."""
 _MEDIA = ("images", "videos", "audios", "files")
+_SUBJECTS = {"pre_hooks": "run_input", "post_hooks": "run_output"}
+"""The parameter that gets what a hook checks."""
 _HASHED = re.compile(rf"-[0-9a-f]{{{HASH_DIGITS}}}$")
 
 
@@ -43,6 +45,11 @@ def converted_hooks(
             problem = f"{label}: a hook is {describe_type(hook)}"
             note(declaration_error(place, problem, "use a function, a guardrail or an eval"), place)
             continue
+        if not is_eval:
+            # Agno logs at each run that such a hook cannot be called, and goes on without it.
+            subject, kind = _SUBJECTS[name], "team" if is_team(owner) else "agent"
+            with noting_problems(place):
+                check_hook_parameters(hook, subject, label, kind, place)
         if getattr(hook, "_agno_run_in_background", False) or (is_eval and getattr(hook, "run_in_background", False)):
             report.here("run_in_background=True", "hooks finish before the run does", place)
         if not is_eval and "session" in inspect.signature(hook_function(hook)).parameters:

@@ -46,22 +46,30 @@ def check_hooks(hooks: Sequence[Any], subject: str, label: str, kind: str, place
     :param subject: ``run_input`` or ``run_output``.
     :raises DeclarationError: a hook has an unknown parameter.
     """
-    allowed = {subject, kind, *HOOK_PARAMETERS}
     for hook in hooks:
         if is_from_agno(type(hook)):
             raise declaration_error(
                 place, f"{label}: a hook is {describe_type(hook)}", "list functions and guardrails from musterd.guards"
             )
-        for name, parameter in inspect.signature(hook_function(hook)).parameters.items():
-            is_optional = (
-                parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-                or parameter.default is not parameter.empty
+        check_hook_parameters(hook, subject, label, kind, place)
+
+
+def check_hook_parameters(hook: Any, subject: str, label: str, kind: str, place: Place) -> None:
+    """Check that the parameters of one hook can be filled, as :func:`check_hooks` does.
+
+    :raises DeclarationError: it has an unknown parameter.
+    """
+    allowed = {subject, kind, *HOOK_PARAMETERS}
+    for name, parameter in inspect.signature(hook_function(hook)).parameters.items():
+        is_optional = (
+            parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            or parameter.default is not parameter.empty
+        )
+        if name not in allowed and not is_optional:
+            problem = f"{label}: the hook '{hook_name(hook)}' has the unknown parameter '{name}'"
+            raise declaration_error(
+                place, problem, f"use one of {quoted_list(sorted(allowed))}, or give it a default value"
             )
-            if name not in allowed and not is_optional:
-                problem = f"{label}: the hook '{hook_name(hook)}' has the unknown parameter '{name}'"
-                raise declaration_error(
-                    place, problem, f"use one of {quoted_list(sorted(allowed))}, or give it a default value"
-                )
 
 
 def hook_arguments(hook: Any, values: dict[str, Any]) -> dict[str, Any]:
