@@ -191,6 +191,20 @@ def test_what_agent_os_says_of_the_server_are_settings_unless_the_environment_ha
     assert (own.security_key, own.jwt_verification_key) == ("key", "")
 
 
+def test_the_report_says_that_agnos_hosted_pages_must_be_allowed(load: Load) -> None:
+    source = """
+        from agno.agent import Agent
+        from agno.os import AgentOS
+        system = AgentOS(agents=[Agent(name="A")]{})
+    """
+    assert load(source.format("")).report.lines() == [
+        "shop.py:4: pages of os.agno.com — AgentOS answers these pages; "
+        "here add https://os.agno.com to MUSTERD_CORS_ORIGINS if you use them"
+    ]
+    assert not load(source.format(""), cors_origins=("https://os.agno.com",)).report.lines()
+    assert not load(source.format(", cors_allowed_origins=['http://a.example']")).report.lines()
+
+
 def test_the_agent_os_of_the_application_is_served(load: Load) -> None:
     source = """
         from agno.agent import Agent
@@ -202,7 +216,7 @@ def test_the_agent_os_of_the_application_is_served(load: Load) -> None:
     """
     loaded = load(source)
     assert [agent.name for agent in loaded.registry.agents.values()] == ["Second"]
-    assert loaded.report.lines() == ["shop.py:4: another AgentOS — serve it by its name: FILE:VARIABLE"]
+    assert "shop.py:4: another AgentOS — serve it by its name: FILE:VARIABLE" in loaded.report.lines()
     assert [agent.name for agent in load(source, ":first").registry.agents.values()] == ["First"]
 
 

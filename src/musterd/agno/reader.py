@@ -13,7 +13,7 @@ from musterd.agno.hosting import HostApplication
 from musterd.agno.models import DEFAULT, Models
 from musterd.agno.option_table import AGENT_OS
 from musterd.agno.report import Report
-from musterd.agno.system_settings import declared_settings
+from musterd.agno.system_settings import CONTROL_PLANE, declared_settings, with_declared
 from musterd.agno.watching import (
     AGENT_MODULE,
     SYSTEM_MODULE,
@@ -93,6 +93,7 @@ class AgnoReader:
             with noting_problems(place):
                 self.report.settings.update(declared_settings(system, place))
             self._find_host(system, place)
+            self._report_origins(system, place)
         return self._registry(declared, values, declared_at(systems[0]) or Place("AgentOS"))
 
     def _note_access(self) -> None:
@@ -125,6 +126,13 @@ class AgnoReader:
                 self.report.here(f"AgentOS({name}=…)", row.words, place)
             else:
                 self._not_served(name, value, _listed(system), place)
+
+    def _report_origins(self, system: Any, place: Place) -> None:
+        """Report that Agno's hosted pages cannot call musterd, if they could call this ``AgentOS``."""
+        settings = with_declared(self._settings, self.report.settings)
+        if not system.cors_allowed_origins and CONTROL_PLANE not in settings.cors_origins:
+            text = f"AgentOS answers these pages; here add {CONTROL_PLANE} to MUSTERD_CORS_ORIGINS if you use them"
+            self.report.here("pages of os.agno.com", text, place)
 
     def _not_served(self, name: str, value: Any, declared: list[Any], place: Place) -> None:
         """Report an option that is not served. It is a problem if nothing is left to serve."""

@@ -8,6 +8,8 @@ from typing import Any
 from musterd.core.settings import Algorithm, Settings
 from musterd.declare.source_location import Place, declaration_error
 
+CONTROL_PLANE = "https://os.agno.com"
+"""The origin of Agno's hosted pages, which are allowed only if the user says so."""
 _NAMES = {"id": "os_id", "name": "os_name", "description": "os_description"}
 
 
