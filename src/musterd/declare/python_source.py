@@ -198,7 +198,9 @@ def _import_error(error: BaseException, source: str) -> DeclarationError:
     fix = "correct this line, then start again"
     if isinstance(error, ModuleNotFoundError):
         fix = f"install the package that provides '{error.name}', or correct the import"
-    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("agno", "musterd"):
+    if isinstance(error, ModuleNotFoundError) and error.name == "agno":
+        fix = "install Agno into the environment of musterd: pip install 'agno==2.5.6' (docs/howto/agno-apps.md)"
+    elif isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("agno", "musterd"):
         fix = f"see {PORTING} for the equivalent in musterd"
     if suggestion := _suggested_name(error):
         fix = f"did you mean '{suggestion}'?"

@@ -330,9 +330,7 @@ class Server:
         self._unknown_ids.add(component_id)
         known = [*self.registry.of_kind(kind)]
         meant = closest_match(component_id, known)
-        log.info(
-            f"a request names a {kind} that is not served", id=component_id[:200], did_you_mean=meant, served=known[:20]
-        )
+        log.info(f"the {kind} of a request is not served", id=component_id[:200], did_you_mean=meant, served=known[:20])
 
     def describe(self, component: BaseComponent) -> ModelInfo:
         """The names of the component's model in answers; empty for a workflow, which has none of its own."""

@@ -154,7 +154,7 @@ def test_a_dataclass_with_late_hints_works_in_a_served_file(project: Project) ->
         (
             "from agno.agent import Agent",
             "app.py:1: app.py cannot be imported (ModuleNotFoundError: No module named 'agno')"
-            " — see docs/howto/from-agno.md",
+            " — install Agno into the environment of musterd: pip install 'agno==2.5.6'",
         ),
         ("import sys\nsys.exit(3)", "app.py:2: app.py cannot be imported (SystemExit: 3)"),
         ("import json\njson.loads('{')", "app.py:2: app.py cannot be imported (JSONDecodeError:"),
