@@ -473,3 +473,24 @@ def test_authorization_counts_beside_musterds_own_declarations(load: Load) -> No
     assert list(loaded.registry.agents) == ["ours"]
     with pytest.raises(StartError, match="neither a key nor token keys"):
         require_declared_access(loaded.report, Settings())
+
+
+def test_a_setting_names_the_tools_that_may_be_called_again(load: Load) -> None:
+    source = load(
+        """
+        from agno.agent import Agent
+        from agno.tools import Toolkit
+
+        def look(place: str) -> str:
+            "Look."
+            return place
+
+        def pay() -> str:
+            "Pay."
+            return "paid"
+
+        solo = Agent(tools=[Toolkit(name="eyes", tools=[look]), pay])
+        """,
+        retry_safe_tools="look,other",
+    )
+    assert {tool.name: tool.retry_safe for tool in source.registry.agents["solo"].tools} == {"look": True, "pay": False}

@@ -76,7 +76,8 @@ class OptionConversion:
     def tools(self) -> None:
         """Tools, hooks, skills, and the search in knowledge."""
         declared, place = self._declared, self._place
-        self._set("tools", converted_tools(declared.tools, declared, self._label, place))
+        retry_safe = self._components.retry_safe_tools
+        self._set("tools", converted_tools(declared.tools, declared, self._label, place, retry_safe))
         self._set("tool_hooks", [self._function(hook) for hook in declared.tool_hooks or ()] or None)
         self._hooks()
         if (skills := getattr(declared, "skills", None)) is not None:
@@ -96,7 +97,8 @@ class OptionConversion:
 
     def _add_tools(self, tools: Sequence[Any]) -> None:
         """Add Agno's tools to the declared list of tools, or to the result of the declared function."""
-        added = converted_tools(tools, self._declared, self._label, self._place)
+        retry_safe = self._components.retry_safe_tools
+        added = converted_tools(tools, self._declared, self._label, self._place, retry_safe)
         assert isinstance(added, list)
         self._options["tools"] = with_tools(self._options.get("tools", ()), added)
 

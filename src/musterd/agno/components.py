@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from musterd.agno.component_options import OptionConversion
@@ -20,12 +21,14 @@ class Components:
     """Converts agents and teams, each object once, even if several teams contain it.
 
     :param file: the place of objects whose creation was not seen.
+    :param retry_safe_tools: the names of tools that may be called again after a crash.
     """
 
-    def __init__(self, models: Models, report: Report, file: Place) -> None:
+    def __init__(self, models: Models, report: Report, file: Place, retry_safe_tools: Collection[str]) -> None:
         self.models = models
         self.report = report
         self._file = file
+        self.retry_safe_tools = retry_safe_tools
         self._converted: dict[int, tuple[Any, Agent | Team]] = {}
         """By the ids of Agno's objects, which are kept: the id of one that is gone may be that of another one."""
 
@@ -42,7 +45,7 @@ class Components:
 
     def for_one_run(self) -> Components:
         """A copy for what a function declares during a run, which is forgotten after it."""
-        copy = Components(self.models.for_one_run(), Report(), self._file)
+        copy = Components(self.models.for_one_run(), Report(), self._file, self.retry_safe_tools)
         copy._converted.update(self._converted)
         return copy
 

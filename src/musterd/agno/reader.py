@@ -147,7 +147,7 @@ class AgnoReader:
     def _registry(self, declared: list[Any], values: dict[str, Any], place: Place) -> Registry:
         self.report.is_of_agno = True
         models = Models(self._settings, self.report)
-        components = Components(models, self.report, place)
+        components = Components(models, self.report, place, self._settings.retry_safe_tools)
         workflows = Workflows(components, models, self.report, place)
         converted: dict[int, Agent | Team | Workflow] = {}
         for value in declared:

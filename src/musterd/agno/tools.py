@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from musterd.agno.functions import with_agno_values
@@ -13,18 +14,24 @@ from musterd.declare.problems import noting_problems
 from musterd.declare.source_location import Place, declaration_error, describe_type
 
 
-def converted_tools(tools: Any, owner: Any, label: str, place: Place) -> list[Any] | Callable[..., Any]:
+def converted_tools(
+    tools: Any, owner: Any, label: str, place: Place, retry_safe: Collection[str]
+) -> list[Any] | Callable[..., Any]:
     """``tools=`` for musterd. A problem is noted for each entry that cannot be used.
 
     :param owner: Agno's agent or team that has the tools.
+    :param retry_safe: the names of those that may be called again after a crash.
     """
     if callable(tools) and not isinstance(tools, Sequence):
-        return _factory(tools, owner, label, place)
+        return _factory(tools, owner, label, place, retry_safe)
     converted: list[Any] = []
     for entry in tools or ():
         with noting_problems(place):
             converted += _entry(entry, owner, label, place)
-    return _first_of_each_name(converted)
+    return [
+        replace(tool, retry_safe=True) if isinstance(tool, Tool) and tool.name in retry_safe else tool
+        for tool in _first_of_each_name(converted)
+    ]
 
 
 def with_tools(tools: Sequence[Any] | Callable[..., Any], added: list[Any]) -> list[Any] | Callable[..., Any]:
@@ -39,7 +46,9 @@ def with_tools(tools: Sequence[Any] | Callable[..., Any], added: list[Any]) -> l
     return tools_of_run
 
 
-def _factory(function: Callable[..., Any], owner: Any, label: str, place: Place) -> Callable[..., Any]:
+def _factory(
+    function: Callable[..., Any], owner: Any, label: str, place: Place, retry_safe: Collection[str]
+) -> Callable[..., Any]:
     """The function that returns the tools of a run, from Agno's function for the same."""
     import inspect
 
@@ -51,7 +60,7 @@ def _factory(function: Callable[..., Any], owner: Any, label: str, place: Place)
         returned = function(**{name: values[name] for name in parameters if name in values})
         if inspect.isawaitable(returned):
             returned = await returned
-        tools = converted_tools(list(returned or ()), owner, label, place)
+        tools = converted_tools(list(returned or ()), owner, label, place, retry_safe)
         assert isinstance(tools, list)
         return tools
 

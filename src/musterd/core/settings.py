@@ -181,6 +181,9 @@ class Settings(BaseSettings):
     """Longest arguments of one tool call, as JSON. A call with longer ones fails without being made."""
     turn_tool_calls: Count = 128
     """Most tool calls that a model may request in one turn; beyond it the run finishes in ERROR."""
+    retry_safe_tools: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names of tools in a file of Agno, separated by commas, that are called again if a crash cut off a call. Agno's
+    own declarations cannot say so."""
     media_bytes: Bytes = 16 * 1024 * 1024
     """Largest total media of one tool result or one answer of a model."""
     state_bytes: Bytes = 4 * 1024 * 1024
@@ -345,6 +348,7 @@ class Settings(BaseSettings):
         "webhook_urls",
         "webhook_private_hosts",
         "knowledge_private_hosts",
+        "retry_safe_tools",
         mode="before",
     )
     @classmethod
