@@ -198,6 +198,7 @@ async def test_an_unfinished_run_of_agentos_becomes_an_error(
     tables.add_session("s1", "agent", [run("agent", "r1", "Pay", "", (tool("pay", {}),), status=status)])
     report = await importing.run()
     assert report["unfinished"] == {status: 1}
+    assert (await importing.run())["unfinished"] == {}, "it was imported before"
     async with importing.served() as client:
         answer = await get(client, "/agents/weather-agent/runs/r1?session_id=s1")
         data = {"message": "Hello", "session_id": "s1", "stream": "false"}
@@ -205,6 +206,21 @@ async def test_an_unfinished_run_of_agentos_becomes_an_error(
     assert (answer["status"], answer["error"]["code"]) == ("ERROR", "left_unfinished")
     assert answer["content"] == f"This run was {status} in AgentOS when it was imported. Start it again."
     assert later["status"] == "COMPLETED", "it does not hold the session's queue"
+
+
+async def test_an_imported_run_that_was_paused_takes_no_decision(tables: AgentOSTables, importing: Importing) -> None:
+    """It says so, and how the run starts again."""
+    call = tool("pay", {}, tool_call_id="c1", requires_confirmation=True)
+    tables.add_session("s1", "agent", [run("agent", "r1", "Pay", "", (call,), status="PAUSED")])
+    await importing.run()
+    data = {"session_id": "s1", "stream": "false"}
+    decision = {"tools": json.dumps([{"tool_call_id": "c1", "tool_name": "pay", "confirmed": True}])}
+    async with importing.served() as client:
+        refused = await client.http.post("/agents/weather-agent/runs/r1/continue", data={**data, **decision})
+        again = await client.http.post("/agents/weather-agent/runs/r1/continue", data=data)
+    problem = "The run was imported unfinished and takes no decisions; /continue without one starts it again"
+    assert (refused.status_code, refused.json()["detail"]) == (409, problem)
+    assert again.json()["forked_from"] == "r1"
 
 
 async def test_media_are_imported_with_their_content(tables: AgentOSTables, importing: Importing) -> None:

@@ -144,6 +144,7 @@ class Import:
         member_runs.total = member_runs.imported + member_runs.present
         for root, *_ in (*stored.added, *stored.present):
             report.components[root.row.component_kind, root.row.component_id] += 1
+        for root, *_ in stored.added:
             if root.stored_status not in STATES:
                 report.unfinished[root.stored_status] += 1
 

@@ -55,7 +55,7 @@ class SkippedRow:
 class Report:
     """The report of an import.
 
-    :param unfinished: how many root runs AgentOS had not finished, by their status in AgentOS.
+    :param unfinished: how many of the imported root runs AgentOS had not finished, by their status in AgentOS.
     :param components: how many root runs each component has, by its kind and its id in musterd.
     :param other_tables: the row counts of tables that are not imported.
     :param missing_runs: how many stored runs cannot be read back afterwards.

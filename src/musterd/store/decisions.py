@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from musterd.core import jsontext
-from musterd.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from musterd.core.errors import Conflict, Forbidden, InvalidInput, LeftUnfinished, NotFound
 from musterd.core.records import RunRow
 from musterd.core.requirements import (
     ApprovalRow,
@@ -66,6 +66,8 @@ async def decide(tx: SessionTx, root_id: str, decisions: Sequence[Decision], sou
     # Locked until the commit: a pause of this run waits, and is then refused because of the stored decision
     # (transitions.PAUSE), so a decision can never be stored for a run that nothing resumes.
     run = await _lock(tx, root_id)
+    if run.error_code == LeftUnfinished.run_code:
+        raise Conflict("The run was imported unfinished and takes no decisions; /continue without one starts it again")
     rows = await approvals.of_root(tx, root_id)
     if run.state is not RunState.PAUSED and not decisions:
         if all(row.decision is None for row in rows):
