@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from musterd.http.ui import NOT_BUILT, ui_routes
+from musterd.http.ui import NOT_BUILT, is_built, ui_routes
 from tests.support import scanned
 from tests.support.app import Serve
 
@@ -83,6 +83,7 @@ async def test_without_a_built_page_a_text_says_how_to_build_it(tmp_path: Path) 
     async with scanned.AsyncClient(transport=transport, base_url="http://localhost") as http:
         answer = await http.get("/ui/")
     assert (answer.status_code, answer.text) == (404, NOT_BUILT)
+    assert not is_built(tmp_path / "absent")
 
 
 async def test_the_page_needs_no_key_and_its_address_gets_a_slash_below_any_prefix(serve: Serve) -> None:

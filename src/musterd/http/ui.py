@@ -54,6 +54,11 @@ class PageFile:
     caching: str
 
 
+def is_built(folder: Path = FOLDER) -> bool:
+    """Whether there is a page."""
+    return (folder / _INDEX).is_file()
+
+
 class UserInterface:
     """Serves the files of a folder. They are read on first use, and again after the page was built anew.
 

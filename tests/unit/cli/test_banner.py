@@ -29,7 +29,10 @@ def server_of(agents: int = 0, **settings: Any) -> Server:
     return Server(registry, Settings(**settings), ())
 
 
-def test_a_start_says_what_is_served_and_where(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_start_says_what_is_served_and_where(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musterd.cli.banner.is_built", lambda: True)
     url = "postgresql://musterd:topsecret@db.example/records"
     print_startup(server_of(agents=12, db=url), "http://127.0.0.1:7777")
     output = capsys.readouterr()
@@ -47,6 +50,11 @@ def test_a_start_says_what_is_served_and_where(capsys: pytest.CaptureFixture[str
     assert facts["run"] == 'musterd run desk "…"'
     assert facts["stop"] == "Ctrl+C"
     assert "topsecret" not in output.err
+
+
+def test_a_start_names_no_page_that_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musterd.cli.banner.is_built", lambda: False)
+    assert "page" not in startup_facts(server_of(), "http://127.0.0.1:7777")
 
 
 def test_the_command_that_runs_a_team_names_a_server_at_another_address(capsys: pytest.CaptureFixture[str]) -> None:
