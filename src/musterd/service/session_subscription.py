@@ -52,6 +52,11 @@ class SubscribedRun:
         """Whether the subscriber has read no event of the run, and may still get some."""
         return self.last_index < 0 and not self.has_ended
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can be read of the run here."""
+        return self.has_ended or self.subscription.is_closed
+
     def note(self, event: Event, index: int) -> None:
         """Record that the subscriber has read this event."""
         self.last_index = index
@@ -218,7 +223,7 @@ class SessionSubscription:
                 yield run, flush
             # Only now: if the read failed, or the caller could not send what it got, it is read again. Nothing is
             # awaited between the last look and this one, so no news are missed.
-            if run.has_ended or run.subscription.is_closed:
+            if run.is_over:
                 del self._ready[run_id]
                 self._end(run)
             elif not run.subscription.has_news:
