@@ -28001,7 +28001,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description Schedule is disabled */
+            /** @description Schedule is disabled, or the key is taken */
             409: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
