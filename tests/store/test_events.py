@@ -105,10 +105,11 @@ async def test_a_page_is_a_prefix_of_what_is_left(database: Database, sizes: lis
 async def test_the_last_pause_of_a_run(records: Records) -> None:
     """Not a member's, and not a text that looks like one."""
     run = await records.started("r1")
-    assert await records.database.read(of_run(events.last_pause, "r1")) is None
+    assert await records.database.read(of_run(events.last_pause, "r1", run.next_event)) is None
     paused = [Event(EventKind.RUN_PAUSED, run_id, 1.0, {}, "") for run_id in ("r1", "m1")]
     await records.append(run, events=[delta("r1", "x"), paused[0]])
     await records.append(run, events=[delta("r1", '["run_paused","r1",')])
     await records.append(run, events=paused)
     await records.append(run, events=paused[1:])
-    assert await records.database.read(of_run(events.last_pause, "r1")) == 3
+    next_event = (await records.row("r1")).next_event
+    assert await records.database.read(of_run(events.last_pause, "r1", next_event)) == 3

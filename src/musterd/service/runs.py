@@ -434,7 +434,7 @@ class RunService:
 async def _last_pause(tx: SessionTx, run: RunRow) -> int:
     """The event after which the stream of a decided run begins: its last pause, also if it went on since then."""
     # If the run stays paused, its stream would be empty: include the pause once more.
-    after = None if run.state is RunState.PAUSED else await events.last_pause(tx, run.run_id)
+    after = None if run.state is RunState.PAUSED else await events.last_pause(tx, run.run_id, run.next_event)
     return run.next_event - (2 if run.state.is_settled else 1) if after is None else after
 
 

@@ -21,10 +21,12 @@ AFTER = Statement(
                                       WHERE root_id = :root_id AND shard = :shard AND first_index <= :start), 0)
        ORDER BY first_index LIMIT :limit""",
 )
-PAUSES = Statement(
-    "events_pauses",
+# From the end: if nothing happened since the pause, the first flush that is looked at has it.
+LAST_PAUSE = Statement(
+    "events_last_pause",
     """SELECT first_index, payload FROM run_events
-       WHERE root_id = :root_id AND shard = :shard AND payload LIKE :pattern ORDER BY first_index DESC""",
+       WHERE root_id = :root_id AND shard = :shard AND first_index < :before AND payload LIKE :pattern
+       ORDER BY first_index DESC LIMIT 1""",
 )
 PAGE_FLUSHES = 200
 KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
@@ -117,11 +119,12 @@ def decoded(first_index: int, text: str | bytes, after_index: int) -> list[tuple
     return parts
 
 
-async def last_pause(tx: SessionTx, root_id: str) -> int | None:
-    """The index of the last pause of a root run; None: it has not paused."""
-    for row in await tx.all(PAUSES, {"root_id": root_id, "pattern": f'%["{EventKind.RUN_PAUSED}",%'}):
-        events = _indexed(decoded(int(row["first_index"]), row["payload"], -1))
-        for index, event in reversed(events):  # members pause too
+async def last_pause(tx: SessionTx, root_id: str, before: int) -> int | None:
+    """The index of the last pause of a root run before an index; None: it has not paused."""
+    pattern = f'%["{EventKind.RUN_PAUSED}",%'
+    while row := await tx.one(LAST_PAUSE, {"root_id": root_id, "before": before, "pattern": pattern}):
+        before = int(row["first_index"])
+        for index, event in reversed(_indexed(decoded(before, row["payload"], -1))):  # members pause too
             if event.kind is EventKind.RUN_PAUSED and event.run_id == root_id:
                 return index
     return None
