@@ -147,9 +147,15 @@ async def test_an_answer_in_a_form_that_the_request_gives(
 async def test_an_answer_in_a_form_that_the_team_declares(client: ServerClient) -> None:
     done = await client.run(BOB, to="teams/person-team")
     assert (done["content"], done["content_type"]) == ({"name": "Bob", "age": 3}, "Person")
-    stream = await client.stream(BOB, to="teams/person-team")
-    assert stream.one("TeamRunCompleted")["content"] == {"name": "Bob", "age": 3}
-    assert stream.one("TeamRunCompleted")["content_type"] == "Person"
+
+
+@pytest.mark.parametrize("stream_events", ["true", "false"])
+async def test_a_structured_answer_is_one_event_of_a_stream(client: ServerClient, stream_events: str) -> None:
+    stream = await client.stream(BOB, to="teams/person-team", stream_events=stream_events)
+    for name in ("TeamRunContent", "TeamRunCompleted"):
+        assert stream.one(name)["content"] == {"name": "Bob", "age": 3}
+        assert stream.one(name)["content_type"] == "Person"
+    assert ("TeamRunIntermediateContent" in stream.names) is (stream_events == "true")
 
 
 @pytest.mark.parametrize("to", ["teams/person-team", "teams/demo-team"])

@@ -60,6 +60,12 @@ async def test_a_parsed_answer(client: ServerClient, to: str) -> None:
     assert session["metrics"]["details"] == metrics["details"]
 
 
+async def test_a_parsed_answer_follows_the_text_in_a_stream(client: ServerClient) -> None:
+    stream = await client.stream('[[SAY [[SAY {"age": 3}]]]]', to="agents/parsed")
+    *texts, answer = (event["content"] for event in stream.events if event["event"] == "RunContent")
+    assert ("".join(texts), answer) == ('[[SAY {"age": 3}]]', {"age": 3})
+
+
 async def test_a_form_that_the_request_asks_for_is_parsed_too(client: ServerClient) -> None:
     schema = {"type": "object", "title": "Named", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     message = '[[SAY [[SAY {"name": "Ada"}]]]]'

@@ -24,6 +24,7 @@ class EventKind(StrEnum):
     TOOL_CALL_STARTED = "tool_call_started"  # tool: ToolCall
     TOOL_CALL_COMPLETED = "tool_call_completed"  # tool: ToolCall; references of a search
     TOOL_CALL_ERROR = "tool_call_error"  # tool: ToolCall
+    ANSWER = "answer"  # content, content_type: a structured answer as a whole
     CONTENT_COMPLETED = "content_completed"  # -
     SESSION_SUMMARY_STARTED = "session_summary_started"  # -
     SESSION_SUMMARY_COMPLETED = "session_summary_completed"  # session_summary: {summary, topics, as_of, run_id} or None
@@ -37,7 +38,7 @@ class EventKind(StrEnum):
     RUN_PAUSED = "run_paused"  # content, requirements
     RUN_CONTINUED = "run_continued"  # attempt, reason, superseded: [{run_id, path, from_event_index}]
     MESSAGE_RECEIVED = "message_received"  # text
-    INTERMEDIATE_CONTENT = "intermediate_content"  # text, reasoning (a delta), if another model writes the answer
+    INTERMEDIATE_CONTENT = "intermediate_content"  # text, reasoning (a delta); see RunIntermediateContent
     REASONING_STARTED = "reasoning_started"  # -
     REASONING_CONTENT_DELTA = "reasoning_content_delta"  # reasoning (a delta)
     REASONING_STEP = "reasoning_step"  # content: a step, content_type, reasoning_content: all so far (the end)

@@ -60,7 +60,7 @@ async def _answer_of_output_model(
             data["text"] = text
         if reasoning:
             data["reasoning"] = reasoning
-        tree.emit_now(EventKind.CONTENT, run.voice, data)
+        tree.emit_now(EventKind.CONTENT if form is None else EventKind.INTERMEDIATE_CONTENT, run.voice, data)
 
     side_call = SideCall(
         place=OUTPUT_STEP,

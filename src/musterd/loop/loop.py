@@ -308,7 +308,9 @@ class Loop:
             data["text"] = text
         if reasoning:
             data["reasoning"] = reasoning
-        kind = EventKind.INTERMEDIATE_CONTENT if self._is_reworded else EventKind.CONTENT
+        # The text of a structured answer is JSON that may still be corrected. The answer follows as a whole.
+        is_intermediate = self._is_reworded or self._form is not None
+        kind = EventKind.INTERMEDIATE_CONTENT if is_intermediate else EventKind.CONTENT
         self.tree.emit_now(kind, self.run.voice, data)
 
     def _on_retry(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
@@ -360,6 +362,8 @@ class Loop:
             reasoning_steps.end(self.tree, self.run, self.progress, self.run.at("think"))
         output.seconds = clock.monotonic() - self.started
         self.progress.is_answered = True
+        if self._last_form is not None or not isinstance(output.content, str):
+            self._emit(EventKind.ANSWER, {"content": output.content, "content_type": output.content_type})
         self._emit(EventKind.CONTENT_COMPLETED)
         return output
 

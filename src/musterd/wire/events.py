@@ -38,6 +38,7 @@ AGENT_NAMES: dict[EventKind, str] = {
     EventKind.TOOL_CALL_STARTED: "ToolCallStarted",
     EventKind.TOOL_CALL_COMPLETED: "ToolCallCompleted",
     EventKind.TOOL_CALL_ERROR: "ToolCallError",
+    EventKind.ANSWER: "RunContent",
     EventKind.CONTENT_COMPLETED: "RunContentCompleted",
     EventKind.SESSION_SUMMARY_STARTED: "SessionSummaryStarted",
     EventKind.SESSION_SUMMARY_COMPLETED: "SessionSummaryCompleted",
@@ -142,10 +143,11 @@ def is_content_only(event: Event, root_id: str, root_kind: ComponentKind = "team
     if root_kind == "workflow":
         kinds = _WORKFLOW_CONTENT if is_of_root else _CONTENT
         return event.kind in kinds
-    return not is_of_root or event.kind is EventKind.CONTENT or event.kind in END_EVENTS
+    return not is_of_root or event.kind in _ANSWERS or event.kind in END_EVENTS
 
 
-_CONTENT = frozenset({EventKind.CONTENT, EventKind.STEP_CONTENT})
+_ANSWERS = frozenset({EventKind.CONTENT, EventKind.ANSWER})
+_CONTENT = _ANSWERS | {EventKind.STEP_CONTENT}
 _WORKFLOW_CONTENT = (
     END_EVENTS
     | _CONTENT
@@ -213,7 +215,7 @@ class EventRenderer:
             value.update(WORKFLOW_BODIES[event.kind](event))
         else:
             value.update(_BODIES[event.kind](event, who))
-        if event.kind is EventKind.CONTENT and self.is_workflow_agent(event.run_id):
+        if "workflow_agent" in value and self.is_workflow_agent(event.run_id):
             value["workflow_agent"] = True
         if members:
             _add_members(value, members)
@@ -289,6 +291,14 @@ def _content(event: Event, who: RunIdentity) -> dict[str, Any]:
         value["workflow_agent"] = False
     value["content_type"] = "str"
     value["reasoning_content"] = event.data.get("reasoning") or ""
+    return value
+
+
+def _answer(event: Event, who: RunIdentity) -> dict[str, Any]:
+    value: dict[str, Any] = {"content": event.data["content"]}
+    if who.component_kind == "agent":
+        value["workflow_agent"] = False
+    value["content_type"] = event.data["content_type"]
     return value
 
 
@@ -436,6 +446,7 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.TOOL_CALL_STARTED: _tool_started,
     EventKind.TOOL_CALL_COMPLETED: _tool_completed,
     EventKind.TOOL_CALL_ERROR: _tool_error,
+    EventKind.ANSWER: _answer,
     EventKind.CONTENT_COMPLETED: _nothing,
     EventKind.SESSION_SUMMARY_STARTED: _nothing,
     EventKind.SESSION_SUMMARY_COMPLETED: _summed_up,

@@ -94,7 +94,9 @@ async def test_a_team_with_a_form_words_what_its_member_did_not() -> None:
     harness = LoopHarness(Team(id="team", mode="route", model=leader, members=[member], output_schema=schema))
     output = await harness.drive()
     assert (output.content, output.content_type) == ({"name": "Ada"}, "Person")
-    assert team_text(harness) == 'It is Ada{"name": "Ada"}'
+    assert team_text(harness) == "It is Ada"
+    (answer,) = [event for event in harness.events if event.kind is EventKind.ANSWER]
+    assert answer.data == {"content": {"name": "Ada"}, "content_type": "Person"}
     (void,) = [event for event in harness.events if event.kind is EventKind.RUN_CONTINUED]
     assert void.data == {"reason": "answer_invalid", "superseded": [{"run_id": "root", "path": "t0/c0"}]}
 

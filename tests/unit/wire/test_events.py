@@ -275,6 +275,18 @@ def test_a_requirement_of_a_member_says_whose_it_is() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("run_id", "name", "of_agent"),
+    [(samples.ROOT_ID, "TeamRunContent", {}), (samples.MEMBER_ID, "RunContent", {"workflow_agent": False})],
+)
+def test_a_structured_answer(run_id: str, name: str, of_agent: dict[str, bool]) -> None:
+    event = Event(EventKind.ANSWER, run_id, samples.AT, {"content": {"n": 1}, "content_type": "Number"})
+    rendered_name, rendered = renderer().render(event, 4)
+    head = AGENT_HEAD if of_agent else TEAM_HEAD
+    body = {"content": {"n": 1}, **of_agent, "content_type": "Number", "at": samples.AT, "event_index": 4}
+    assert (rendered_name, rendered) == (name, {"created_at": 1795596892, "event": name, **head, **body})
+
+
 def test_deltas_of_a_leader_and_of_a_member() -> None:
     leader = Event(EventKind.CONTENT, samples.ROOT_ID, samples.AT, {"text": "Echo: "})
     member = Event(EventKind.CONTENT, samples.MEMBER_ID, samples.AT, {"text": "", "reasoning": "hm"})
@@ -294,11 +306,15 @@ def test_deltas_of_a_leader_and_of_a_member() -> None:
 
 def test_every_kind_is_in_the_table_and_named() -> None:
     as_they_are = {kind for kind in EventKind if kind.name.startswith("TASK_")} | {EventKind.CUSTOM}
-    assert {row[0] for row in TABLE} | {EventKind.CONTENT} | as_they_are == set(AGENT_NAMES)
+    assert {row[0] for row in TABLE} | {EventKind.CONTENT, EventKind.ANSWER} | as_they_are == set(AGENT_NAMES)
     names = {event_name(kind, component) for kind in AGENT_NAMES for component in ("team", "agent")}
-    assert len(names) == 2 * len(AGENT_NAMES) - 1, "a tool's own event has one name"
+    assert len(names) == 2 * len(AGENT_NAMES) - 3, "a tool's own event has one name, and an answer that of its text"
     assert set(AGENT_NAMES) | set(WORKFLOW_NAMES) == set(EventKind)
-    as_others = {EventKind.WORKFLOW_CALLED: "WorkflowStarted", EventKind.STEP_CONTENT: "RunContent"}
+    as_others = {
+        EventKind.WORKFLOW_CALLED: "WorkflowStarted",
+        EventKind.STEP_CONTENT: "RunContent",
+        EventKind.ANSWER: "RunContent",
+    }
     names = {event_name(kind, "workflow") for kind in EventKind if kind not in as_others}
     assert len(names) == len(EventKind) - len(as_others)
     assert {kind: event_name(kind, "workflow") for kind in as_others} == as_others
@@ -397,6 +413,7 @@ def test_content_only_streams_show_text_members_and_the_end() -> None:
     root = {kind for kind in EventKind if is_content_only(Event(kind, samples.ROOT_ID, 0.0), samples.ROOT_ID)}
     assert root == {
         EventKind.CONTENT,
+        EventKind.ANSWER,
         EventKind.RUN_COMPLETED,
         EventKind.RUN_ERROR,
         EventKind.RUN_CANCELLED,

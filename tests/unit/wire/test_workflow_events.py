@@ -94,6 +94,6 @@ def test_content_only_streams_show_the_start_texts_outputs_and_the_end() -> None
 
     ends = {EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED}
     of_agent = {EventKind.WORKFLOW_CALLED, EventKind.WORKFLOW_AGENT_COMPLETED}
-    texts = {EventKind.CONTENT, EventKind.STEP_CONTENT}
+    texts = {EventKind.CONTENT, EventKind.ANSWER, EventKind.STEP_CONTENT}
     assert kinds("root") == ends | of_agent | texts | {EventKind.RUN_STARTED, EventKind.STEP_OUTPUT}
     assert kinds("member") == texts

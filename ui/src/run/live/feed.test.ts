@@ -101,6 +101,17 @@ test("text of a member that is shown as its leader's begins a new entry with eac
   ]);
 });
 
+test("a structured answer is not shown as another text", () => {
+  const feed = new RunFeed(ROOT);
+  feed.apply([
+    event(0, "ModelRequestStarted", { model: "m" }),
+    event(1, "TeamRunIntermediateContent", { content: '{"age": 3}' }),
+    event(2, "ModelRequestCompleted"),
+    event(3, "TeamRunContent", { content: { age: 3 }, content_type: "Person" }),
+  ]);
+  expect(texts(thread(feed).entries)).toEqual([['{"age": 3}', false]]);
+});
+
 test("a pause ends nothing: what follows the decision goes on", () => {
   const feed = new RunFeed(ROOT);
   feed.apply([event(0, "TeamRunStarted"), event(1, "TeamRunPaused", { content: "" })]);

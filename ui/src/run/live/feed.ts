@@ -207,7 +207,8 @@ export class RunFeed {
       case "RunIntermediateContent":
         // A workflow's own text is that of a step which is a generator.
         if (event.workflow_run_id === event.run_id) addStepText(thread, event);
-        else this.addText(thread, event, at);
+        // A structured answer comes as a whole, after the text of which it was made.
+        else if (typeof event.content === "string") this.addText(thread, event, at);
         break;
       case "ReasoningContentDelta":
         this.modelOf(thread, event, at).reasoning += event.reasoning_content ?? "";
