@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from structlog.testing import capture_logs
 
 from musterd import Agent, MCPServer, Team, tool
 from musterd.core.records import RunView
@@ -104,13 +105,16 @@ async def test_a_run_goes_without_a_server_that_is_not_there_and_its_model_is_to
         """Do."""
         return "own"
 
-    async with engines(agents=[Agent(id="solo", model=model, tools=[own, gone()])]) as harness:
-        view = await harness.run("[[TOOL own {}]]", "r1")
+    with capture_logs() as lines:
+        async with engines(agents=[Agent(id="solo", model=model, tools=[own, gone()])]) as harness:
+            view = await harness.run("[[TOOL own {}]]", "r1")
     assert content(view) == "Done: own"
     assert offered(model) == ["own"]
     system = model.conversation()[0]["content"]
     assert "The MCP server 'desk' cannot be reached" in system
     assert "Its tools are not available in this run." in system
+    (logged,) = [line for line in lines if line["event"] == "a run goes on without the tools of an MCP server"]
+    assert (logged["run_id"], logged["server"], logged["log_level"]) == ("r1", "desk", "warning")
 
 
 async def test_a_tool_that_a_server_has_no_more_is_a_failed_result(

@@ -139,7 +139,7 @@ async def _list_tools(tree: RunTree, run: Assignment, factory_tools: Mapping[int
     used_names = {tool.name for tool in tools_of(component)} | component.spec.reserved_tool_names
     listings = await asyncio.gather(
         *(
-            _server_listing(tree, source)
+            _server_listing(tree, run, source)
             if isinstance(source, MCPServer)
             else _factory_listing(factory_tools[position])
             for position, source in enumerate(component.spec.tool_sources)
@@ -160,13 +160,20 @@ async def _list_tools(tree: RunTree, run: Assignment, factory_tools: Mapping[int
     return {"sources": list(listings)}
 
 
-async def _server_listing(tree: RunTree, server: MCPServer) -> JsonObject:
+async def _server_listing(tree: RunTree, run: Assignment, server: MCPServer) -> JsonObject:
     if tree.servers is None:
         raise AssertionError("a run with MCP servers needs RunTree.servers")
     try:
         server_tools = await tree.servers.tools(server)
         return {"of": server.known_as, "tools": server_tools.definitions, "note": server_tools.note}
     except RetryTool as error:
+        log.warning(
+            "a run goes on without the tools of an MCP server",
+            server=server.known_as,
+            component=run.component.id,
+            run_id=run.run_id,
+            reason=error.message,
+        )
         return {"of": server.known_as, "tools": [], "note": f"{error.message} Its tools are not available in this run."}
 
 

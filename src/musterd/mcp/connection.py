@@ -1,6 +1,8 @@
 """The connection to one server. The first call opens it, and the first call after a loss opens it again."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 
@@ -12,9 +14,11 @@ from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp.connection_task import ConnectionTask, ListedTools
 from musterd.mcp.limits import Limits
 from musterd.mcp.results import definitions_of, problems_of
+from musterd.mcp.sdk import OnProgress
 
 log = structlog.get_logger("musterd.mcp")
 
+T = TypeVar("T")
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 30.0
 _DOUBLINGS = 10
@@ -46,7 +50,49 @@ class Connection:
 
         :raises RetryTool: the server cannot be reached, or its tools cannot be used.
         """
+        return await self._in_session(self._listed)
+
+    async def call(self, tool: str, arguments: JsonObject, context: ToolContext) -> str:
+        """Call a tool; raises as :meth:`musterd.mcp.servers.Servers.call`."""
+        meta = {IDEMPOTENCY_KEY: context.idempotency_key, **trace_context.outgoing_headers()}
+
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+            details = {"progress": progress, **({} if total is None else {"total": total})}
+            context.progress(message or "", **details)
+
+        async def made(task: ConnectionTask) -> tuple[str, bool]:
+            return await self._called(task, tool, arguments, meta, on_progress)
+
+        text, is_error = await self._in_session(made)
+        if is_error:
+            raise ToolFailed(self._server.without_secrets(text) or "The tool failed.")
+        return text
+
+    def begin_close(self) -> None:
+        """Start to close the connection; do not wait."""
+        if self._task is not None:
+            self._task.begin_close()
+
+    async def close(self) -> None:
+        """Close the connection and wait until it is closed."""
+        if self._task is not None:
+            await self._task.close()
+
+    async def _in_session(self, request: Callable[[ConnectionTask], Awaitable[T]]) -> T:
+        """Make a request, in a new session if the server no longer knows the old one.
+
+        :raises RetryTool: the request was not made.
+        """
         task = await self._ready_task()
+        try:
+            return await request(task)
+        except RetryTool:
+            if not task.has_lost_session:
+                raise
+            # Since the request was not made, making it in a new session cannot repeat an effect.
+            return await request(await self._ready_task())
+
+    async def _listed(self, task: ConnectionTask) -> ServerTools:
         try:
             async with asyncio.timeout(self._server.connect_seconds):
                 return self._server_tools(await task.list_tools())
@@ -63,42 +109,18 @@ class Connection:
                 self._note_failure(reason)
             raise RetryTool(self._unreachable(reason)) from error
 
-    async def call(self, tool: str, arguments: JsonObject, context: ToolContext) -> str:
-        """Call a tool; raises as :meth:`musterd.mcp.servers.Servers.call`."""
-        task = await self._ready_task()
-        meta = {IDEMPOTENCY_KEY: context.idempotency_key, **trace_context.outgoing_headers()}
-
-        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
-            details = {"progress": progress, **({} if total is None else {"total": total})}
-            context.progress(message or "", **details)
-
+    async def _called(
+        self, task: ConnectionTask, tool: str, arguments: JsonObject, meta: JsonObject, on_progress: OnProgress
+    ) -> tuple[str, bool]:
         try:
-            text, is_error = await task.call(tool, arguments, meta, on_progress)
-        except RetryTool as error:  # the call was not made
-            if not task.has_lost_session:
-                if self._task is task:
-                    self._note_failure(str(error))
-                raise RetryTool(self._unreachable(str(error))) from error
-            # The server was restarted and no longer knows the session. Since the call was not made, making it in a new
-            # session cannot repeat an effect.
-            task.begin_close()
-            text, is_error = await (await self._ready_task()).call(tool, arguments, meta, on_progress)
+            return await task.call(tool, arguments, meta, on_progress)
+        except RetryTool as error:
+            if self._task is task and not task.has_lost_session:
+                self._note_failure(str(error))
+            raise RetryTool(self._unreachable(str(error))) from error
         except OutcomeUnknown as error:
             message = f"{self._server.label}: the connection was lost; the outcome of the call is unknown."
             raise OutcomeUnknown(message) from error
-        if is_error:
-            raise ToolFailed(self._server.without_secrets(text) or "The tool failed.")
-        return text
-
-    def begin_close(self) -> None:
-        """Start to close the connection; do not wait."""
-        if self._task is not None:
-            self._task.begin_close()
-
-    async def close(self) -> None:
-        """Close the connection and wait until it is closed."""
-        if self._task is not None:
-            await self._task.close()
 
     async def _ready_task(self) -> ConnectionTask:
         task = self._task

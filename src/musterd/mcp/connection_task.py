@@ -49,7 +49,8 @@ class ListedTools:
 class ConnectionTask:
     """One connection, from opening to closing.
 
-    ``has_lost_session`` says that the server no longer knows the session, because it was restarted.
+    ``has_lost_session`` says that the server no longer knows the session, because it was restarted or the session
+    expired. Then no more requests are made, and the connection is closed when those in flight have ended.
     """
 
     def __init__(self, server: MCPServer, limits: Limits) -> None:
@@ -61,6 +62,7 @@ class ConnectionTask:
         self._tool_list: ListedTools | None = None
         self._inbox = Inbox(limits, self._tools_changed)
         self.has_lost_session = False
+        self._request_count = 0
         # It gets its own context, because it outlives the run that opened it.
         self._task = asyncio.create_task(self._run(), name=f"mcp {server.known_as}", context=Context())
         self._task.add_done_callback(self._ended)
@@ -68,7 +70,7 @@ class ConnectionTask:
     @property
     def is_over(self) -> bool:
         """Whether no more calls can be made."""
-        return self._task.done() or self._closing.is_set() or self._inbox.is_broken
+        return self._task.done() or self._closing.is_set() or self._inbox.is_broken or self.has_lost_session
 
     def begin_close(self) -> None:
         """Start to close the connection; do not wait."""
@@ -146,12 +148,18 @@ class ConnectionTask:
 
     async def _answer_to(self, request: Awaitable[T]) -> T:
         """Await a request, and turn a failure into an exception that says whether it took effect."""
+        self._request_count += 1
         try:
             return await request
         except SdkError as error:
             raise await self._translated(error) from error
         except UnreadableAnswer as error:
             raise UnusableAnswer(self._reason(error)) from error
+        finally:
+            self._request_count -= 1
+            # Not before: closing would leave the outcome of the other requests unknown.
+            if self.has_lost_session and not self._request_count:
+                self._closing.set()
 
     async def _translated(self, error: SdkError) -> Exception:
         cause = cause_of(error.data)

@@ -54,6 +54,13 @@ def calls(folder: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+def use_sessions(monkeypatch: pytest.MonkeyPatch, mode: str = "legacy") -> None:
+    """Speak a version of the protocol in which servers have sessions."""
+    from mcp import Client
+
+    monkeypatch.setattr("musterd.mcp.sdk2.Client", functools.partial(Client, mode=mode))
+
+
 async def test_a_server_offers_its_tools_and_answers(servers: Servers, server: MCPServer, tmp_path: Path) -> None:
     tools = {tool["name"]: tool for tool in (await servers.tools(server)).definitions}
     assert list(tools) == ["add", "send", "fail", "desk_report", "learn"]
@@ -146,13 +153,42 @@ async def test_an_http_server_that_was_away_between_two_calls_is_not_asked_twice
     assert calls(tmp_path) == ["send x key1", "send x key1", "send z key1"]
 
 
+async def test_an_http_server_that_forgot_the_session_lists_its_tools_again(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_sessions(monkeypatch)
+    with HttpServer(tmp_path) as http:
+        server = MCPServer(url=http.url, connect_seconds=CONNECT_SECONDS)
+        before = await servers.tools(server)
+        http.kill()
+        http.start()
+        assert await servers.tools(server) == before
+        http.kill()
+        http.start()
+        listings = await asyncio.gather(*(servers.tools(server) for _ in range(5)))
+        assert listings == [before] * 5
+
+
+async def test_calls_that_an_http_server_forgot_the_session_of_are_all_made_in_a_new_one(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_sessions(monkeypatch)
+    with HttpServer(tmp_path) as http:
+        server = MCPServer(url=http.url, connect_seconds=CONNECT_SECONDS)
+        await servers.tools(server)
+        http.kill()
+        http.start()
+        texts = [f"text {number}" for number in range(10)]
+        answers = await asyncio.gather(*(servers.call(server, "send", {"text": text}, CONTEXT) for text in texts))
+    assert answers == [f"sent {text}" for text in texts]
+    assert sorted(calls(tmp_path)) == [f"send {text} key1" for text in texts]
+
+
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_a_changed_list_is_asked_for_again(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    from mcp import Client
-
-    monkeypatch.setattr("musterd.mcp.sdk2.Client", functools.partial(Client, mode=mode))
+    use_sessions(monkeypatch, mode)
     server = MCPServer(command=[*PROGRAM, str(tmp_path)], connect_seconds=CONNECT_SECONDS)
     before = [tool["name"] for tool in (await servers.tools(server)).definitions]
     await servers.call(server, "learn", {}, CONTEXT)
