@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from dirty_equals import IsStr
 
+from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound, StartError
-from musterd.features.memories.records import MemoryFilter
+from musterd.features.memories import store
+from musterd.features.memories.records import Memory, MemoryFilter
 from musterd.features.memories.service import MemoryService
 from musterd.http.server import Server
 from tests.support.app import Serve, app_on
@@ -172,6 +174,47 @@ async def test_a_proved_user_sees_its_own_alone(client: ServerClient) -> None:
     assert await memories.forget_user("ada", ADA) == 2
     assert await texts(client) == ["of a label"]
     assert await memories.forget_user("ada", boss) == 1
+
+
+async def test_memories_about_one_user_that_belong_to_two_are_merged_apart(serve: Serve) -> None:
+    async with serve(memory_model="scripted") as client:
+        memories = client.server.service(MemoryService)
+        for owner, names in (("bob", "bc"), ("root", "ar"), (None, "n")):
+            for name in names:
+                await _store(client.server, name, "root", owner)
+        boss = Caller(user_id="root", label="root", is_admin=True)
+        optimized = await memories.optimize("root", None, True, boss)
+        assert {memory.owner for memory in optimized.after} == {"bob", "root", None}
+        stored, _ = await memories.search(MemoryFilter(user_id="root"), boss)
+        assert sorted(stored, key=repr) == sorted(optimized.after, key=repr)
+        ((bobs,), _) = await memories.search(MemoryFilter(), BOB)
+        assert ("1. b\n\n2. c" in bobs.memory, "1. a" in bobs.memory) == (True, False)
+
+
+async def test_what_belongs_to_a_user_and_is_about_another_goes_with_both(client: ServerClient) -> None:
+    memories = client.server.service(MemoryService)
+    boss = Caller(user_id="root", label="root", is_admin=True)
+
+    async def written() -> None:
+        for about, owner in (("bob", "bob"), ("root", "bob"), ("root", "root"), ("ada", "ada")):
+            await _store(client.server, f"{about} {owner}", about, owner)
+
+    await written()
+    assert await memories.forget_user("bob", ADA) == 0
+    assert await memories.forget_user("bob", BOB) == 2
+    assert sorted(await texts(client)) == ["ada ada", "root root"]
+    await memories.forget_user("ada", boss)
+    await memories.forget_user("root", boss)
+    await written()
+    assert await memories.forget_user("bob", boss) == 2
+    assert sorted(await texts(client)) == ["ada ada", "root root"]
+
+
+async def _store(server: Server, text: str, about: str, owner: str | None) -> None:
+    """Store a memory as a run of ``about`` in a session of ``owner`` does."""
+    now = clock.now()
+    memory = Memory(memory_id=text, user_id=about, owner=owner, memory=text, created_at=now, updated_at=now)
+    await server.resources.database.write(lambda tx: store.add(tx, memory))
 
 
 async def _reads(server: Server, memory_id: str, caller: Caller) -> int:

@@ -304,7 +304,8 @@ async def delete_memory(memories: MemoryService, caller: Caller, memory_id: str,
 async def delete_user_memories(memories: MemoryService, caller: Caller, user_id: str) -> DeletedMemories:
     """Delete all memories of a user that the caller may see: their own, or those of any user for an administrator.
 
-    A run that is in progress may add memories afterwards.
+    These are the memories about the user, and those that belong to the user because they were written in the user's
+    sessions. A run that is in progress may add memories afterwards.
     """
     return {"deleted": await memories.forget_user(user_id, caller)}
 
@@ -355,7 +356,8 @@ async def optimize_memories(
 ) -> OptimizeMemoriesResponse:
     """Let a model merge all memories of a user into one, except the fields of the profile.
 
-    With `apply=false` nothing is stored. The model is one that this server uses; by default `MUSTERD_MEMORY_MODEL`.
+    Memories that were written in another user's sessions belong to that user and become a memory of their own. With
+    `apply=false` nothing is stored. The model is one that this server uses; by default `MUSTERD_MEMORY_MODEL`.
     """
     user_id = caller.sees_only or body.user_id
     if user_id is None:

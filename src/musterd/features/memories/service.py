@@ -147,33 +147,40 @@ class MemoryService:
         await self._database.write(work)
 
     async def forget_user(self, user_id: str, caller: Caller) -> int:
-        """Delete all memories of a user that this caller may see; return how many."""
+        """Delete all memories that are about a user or belong to them, and that this caller may see.
+
+        :return: how many.
+        """
 
         async def work(tx: Tx) -> int:
-            await store.lock_user(tx, user_id)
+            # In one order, so that two requests about some of the same users cannot deadlock.
+            for locked_id in sorted({user_id, *await store.users_of_owner(tx, user_id, caller)}):
+                await store.lock_user(tx, locked_id)
             return await store.remove_of_user(tx, user_id, caller)
 
         return await self._database.write(work)
 
     async def optimize(self, user_id: str, model: str | None, applies: bool, caller: Caller) -> Optimized:
-        """Let a model merge all memories of a user into one.
+        """Let a model merge all memories of a user into one for each owner: no owner may see those of another.
 
         :param model: the name of a model that a served component uses, or of ``memory_model``; None: the latter.
         :param applies: whether the merged memory replaces the others; otherwise it is only returned.
         :raises InvalidInput: no model is named, or one that this server does not use.
         :raises NotFound: the user has no memories.
-        :raises Conflict: the memories changed during the model call.
+        :raises Conflict: the memories changed during the model calls.
         :raises Unavailable: the model does not answer.
         """
         merging_model = await self._model(model)
         before = await self._database.scan(lambda tx: store.of_user(tx, user_id, caller))
         if not before:
             raise NotFound(f"No memories found for user {user_id}")
-        # No transaction is open during the model call. _replace() checks that the memories are still the same.
-        merged = _merged_memory(before, await self._merged_text(merging_model, before))
+        # No transaction is open during the model calls. _replace() checks that the memories are still the same.
+        after = [
+            _merged_memory(memories, await self._merged_text(merging_model, memories)) for memories in _by_owner(before)
+        ]
         if applies:
-            await self._database.write(lambda tx: _replace(tx, before, merged, caller))
-        return Optimized(before=before, after=[merged])
+            await self._database.write(lambda tx: _replace(tx, before, after, caller))
+        return Optimized(before=before, after=after)
 
     async def _model(self, name: str | None) -> Model:
         settings = self._resources.settings
@@ -241,24 +248,34 @@ def _not_found(memory_id: str) -> NotFound:
     return NotFound(f"Memory with ID {memory_id} not found")
 
 
-async def _replace(tx: Tx, before: list[Memory], merged: Memory, caller: Caller) -> None:
-    await store.lock_user(tx, merged.user_id)
-    # Locked and compared: a memory that was written during the model call is not in the merged one.
-    if await store.of_user(tx, merged.user_id, caller, locks=True) != before:
+async def _replace(tx: Tx, before: list[Memory], after: list[Memory], caller: Caller) -> None:
+    user_id = before[0].user_id
+    await store.lock_user(tx, user_id)
+    # Locked and compared: a memory that was written during the model calls is not in a merged one.
+    if await store.of_user(tx, user_id, caller, locks=True) != before:
         raise Conflict("The user's memories have changed in the meantime; try again.")
     for memory in before:
         await store.remove(tx, memory.memory_id)
-    await store.add(tx, merged)
+    for memory in after:
+        await store.add(tx, memory)
+
+
+def _by_owner(memories: list[Memory]) -> list[list[Memory]]:
+    """The memories of each owner, in their order. A run of one user in another's session writes for the other."""
+    owned: dict[str | None, list[Memory]] = {}
+    for memory in memories:
+        owned.setdefault(memory.owner, []).append(memory)
+    return list(owned.values())
 
 
 def _merged_memory(before: list[Memory], text: str) -> Memory:
-    """The memory that replaces others. It names the run of the newest one that a run wrote."""
+    """The memory that replaces those of one owner. It names the run of the newest one that a run wrote."""
     now, first = clock.now(), before[0]
     newest = max(before, key=lambda memory: (memory.source_run_id is not None, memory.updated_at))
     agents, teams = {memory.agent_id for memory in before}, {memory.team_id for memory in before}
     return Memory(
         memory_id=clock.new_id(),
-        owner=next((memory.owner for memory in before if memory.owner is not None), None),
+        owner=first.owner,
         user_id=first.user_id,
         memory=text,
         topics=list(dict.fromkeys(topic for memory in before for topic in memory.topics)),

@@ -47,6 +47,8 @@ FORGET_EARLIER = Statement(
     f"DELETE FROM memories WHERE {_OF_USER} AND memory_key = :memory_key AND updated_at < :updated_at",
 )
 CLEAR = Statement("memories_clear", f"DELETE FROM memories WHERE {_OF_USER} AND updated_at <= :before")
+USERS_OF_OWNER = Statement("memories_users_of_owner", "SELECT DISTINCT user_id FROM memories WHERE owner = :owner")
+REMOVE_OWNED = Statement("memories_remove_owned", "DELETE FROM memories WHERE owner = :owner")
 REMOVE = Statement("memory_remove", "DELETE FROM memories WHERE memory_id = :memory_id")
 OF_USER = Statement(
     "memories_of_user",
@@ -134,10 +136,20 @@ async def remove(tx: Tx, memory_id: str) -> None:
     await tx.run(REMOVE, {"memory_id": memory_id})
 
 
+async def users_of_owner(tx: Tx, owner: str, caller: Caller) -> list[str]:
+    """The users that the memories of an owner are about, if this caller may see them."""
+    rows = await tx.all(USERS_OF_OWNER, {"owner": owner}) if caller.may_see(owner) else []
+    return [row["user_id"] for row in rows]
+
+
 async def remove_of_user(tx: Tx, user_id: str, caller: Caller) -> int:
-    """Delete all memories of a user that this caller may see; return how many. The caller has locked the user."""
+    """Delete all memories that are about a user or belong to them, and that this caller may see; return how many.
+
+    The caller has locked the user, and the users of :func:`users_of_owner`.
+    """
     where, params = _where(MemoryFilter(user_id=user_id), caller, ("user_id",))
-    return await tx.run(Statement(f"memories_remove_user {sorted(params)}", f"DELETE FROM memories{where}"), params)
+    about = await tx.run(Statement(f"memories_remove_user {sorted(params)}", f"DELETE FROM memories{where}"), params)
+    return about + (await tx.run(REMOVE_OWNED, {"owner": user_id}) if caller.may_see(user_id) else 0)
 
 
 async def get(tx: Tx, memory_id: str, caller: Caller) -> Memory | None:
