@@ -23,8 +23,8 @@ _DOUBLINGS = 10
 """After so many, a wait has its longest time. A call that is retried without an end has no larger exponent."""
 
 _PASSING = frozenset({429, 502, 503, 504})
-_NOT_DONE = frozenset({429, 503})
-"""The answers of a server that has refused to begin."""
+_NOT_DONE = frozenset({429})
+"""The answers of a server that has refused to begin. A 503 may also come from a model or proxy after the work began."""
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _LASTING = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.TooManyRedirects)
 
