@@ -284,6 +284,28 @@ async def test_a_model_that_fails_changes_nothing(serve: Serve) -> None:
         assert await texts(client) == ["[[ERROR 400]]"]
 
 
+async def test_a_merged_text_that_runs_would_not_read_to_its_end_changes_nothing(serve: Serve) -> None:
+    async with serve(memory_model="scripted") as client:
+        stored = [f"{number}: {'x' * 2000}" for number in range(3)]
+        for text in stored:
+            await remember(client, text)
+        answer = await client.http.post("/optimize-memories", json={"user_id": "ada"})
+        assert "a run reads 4000" in problem(answer, 503, "UNAVAILABLE")
+        assert sorted(await texts(client)) == stored
+
+
+async def test_the_oldest_memories_are_merged_as_many_as_a_model_reads(serve: Serve) -> None:
+    async with serve(memory_model="scripted") as client:
+        await remember(client, "[[SAY All of it.]]", "ada", *(f"a{number}" for number in range(80)))
+        await remember(client, "more", "ada", *(f"b{number}" for number in range(80)))
+        for number in range(5):
+            await remember(client, f"{number}{'x' * 4500}")
+        done = (await client.http.post("/optimize-memories", json={"user_id": "ada"})).json()
+        (merged,) = done["memories"]
+        assert (done["memories_before"], merged["memory"], len(merged["topics"])) == (6, "All of it.", 100)
+        assert sorted(text[0] for text in await texts(client)) == ["4", "A"]
+
+
 async def test_what_changed_meanwhile_is_not_lost(serve: Serve) -> None:
     async with serve() as client:
         held = client.model.hold("1.")

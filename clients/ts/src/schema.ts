@@ -2165,7 +2165,8 @@ export interface paths {
          * Delete All Memories of a User
          * @description Delete all memories of a user that the caller may see: their own, or those of any user for an administrator.
          *
-         *     A run that is in progress may add memories afterwards.
+         *     These are the memories about the user, and those that belong to the user because they were written in the user's
+         *     sessions. A run that is in progress may add memories afterwards.
          */
         delete: operations["delete_user_memories"];
         options?: never;
@@ -2226,7 +2227,11 @@ export interface paths {
          * Optimize User Memories
          * @description Let a model merge all memories of a user into one, except the fields of the profile.
          *
-         *     With `apply=false` nothing is stored. The model is one that this server uses; by default `MUSTERD_MEMORY_MODEL`.
+         *     One request merges at most 20,000 characters, the oldest memories; repeat it for more. If the model's text has more
+         *     than the 4,000 characters that a run reads, the response is 503 and nothing changes.
+         *
+         *     Memories that were written in another user's sessions belong to that user and become a memory of their own. With
+         *     `apply=false` nothing is stored. The model is one that this server uses; by default `MUSTERD_MEMORY_MODEL`.
          */
         post: operations["optimize_memories"];
         delete?: never;
@@ -8971,7 +8976,7 @@ export interface components {
         };
         /**
          * TokenMetrics
-         * @description Tokens of all model calls.
+         * @description Tokens of the model calls of runs.
          */
         TokenMetrics: {
             /** Input Tokens */

@@ -356,6 +356,9 @@ async def optimize_memories(
 ) -> OptimizeMemoriesResponse:
     """Let a model merge all memories of a user into one, except the fields of the profile.
 
+    One request merges at most 20,000 characters, the oldest memories; repeat it for more. If the model's text has more
+    than the 4,000 characters that a run reads, the response is 503 and nothing changes.
+
     Memories that were written in another user's sessions belong to that user and become a memory of their own. With
     `apply=false` nothing is stored. The model is one that this server uses; by default `MUSTERD_MEMORY_MODEL`.
     """

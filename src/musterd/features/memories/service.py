@@ -1,5 +1,6 @@
 """The use cases of memories: write, read, delete, and merge with a model."""
 
+import itertools
 from dataclasses import replace
 
 import structlog
@@ -17,12 +18,13 @@ from musterd.core.errors import (
     StartError,
     Unavailable,
 )
-from musterd.core.user_memories import PROFILE_CHARACTERS
+from musterd.core.user_memories import MAX_TOPICS, PROFILE_CHARACTERS
 from musterd.declare import models_of
 from musterd.engine.resources import Resources
 from musterd.features.memories import store
 from musterd.features.memories.records import Memory, MemoryFilter, MemoryStats, Optimized
 from musterd.loop.conversation import make_storable
+from musterd.loop.user_memories import CHARACTERS
 from musterd.models import resolve
 from musterd.models.call import ModelAnswer
 from musterd.store.database import Tx
@@ -32,9 +34,15 @@ log = structlog.get_logger("musterd.memories")
 NOBODY = "default"
 """The user that a memory is about if the request names none."""
 
+MERGED_CHARACTERS = 3000
+"""What a model may write. It leaves room for newer memories among those that a run reads."""
+INPUT_CHARACTERS = 20_000
+"""The most characters of memories that a model reads to merge them."""
+
 PROMPT = (
     "What follows is remembered of one user, one note after the other. Write one text that holds all of it: every fact "
-    "once, related ones together, in the third person, as short as can be. Add nothing. Answer with that text alone."
+    "once, related ones together, in the third person, as short as can be, and in any case with at most "
+    f"{MERGED_CHARACTERS} characters. Add nothing. Answer with that text alone."
 )
 
 
@@ -168,10 +176,10 @@ class MemoryService:
         :raises InvalidInput: no model is named, or one that this server does not use.
         :raises NotFound: the user has no memories.
         :raises Conflict: the memories changed during the model calls.
-        :raises Unavailable: the model does not answer.
+        :raises Unavailable: the model does not answer, or with a text that is longer than what a run reads.
         """
         merging_model = await self._model(model)
-        before = await self._database.scan(lambda tx: store.of_user(tx, user_id, caller))
+        before = _merged_at_once(await self._database.scan(lambda tx: store.of_user(tx, user_id, caller)))
         if not before:
             raise NotFound(f"No memories found for user {user_id}")
         # No transaction is open during the model calls. _replace() checks that the memories are still the same.
@@ -224,6 +232,9 @@ class MemoryService:
             raise Unavailable(f"The model did not merge the memories: {error.message}") from error
         if not (text := _text(answer)):
             raise Unavailable("The model did not merge the memories: its answer is empty.")
+        if len(text) > CHARACTERS:
+            words = f"its answer has {len(text)} characters; a run reads {CHARACTERS}"
+            raise Unavailable(f"The model did not merge the memories: {words}.")
         return text
 
 
@@ -252,12 +263,18 @@ async def _replace(tx: Tx, before: list[Memory], after: list[Memory], caller: Ca
     user_id = before[0].user_id
     await store.lock_user(tx, user_id)
     # Locked and compared: a memory that was written during the model calls is not in a merged one.
-    if await store.of_user(tx, user_id, caller, locks=True) != before:
+    if _merged_at_once(await store.of_user(tx, user_id, caller, locks=True)) != before:
         raise Conflict("The user's memories have changed in the meantime; try again.")
     for memory in before:
         await store.remove(tx, memory.memory_id)
     for memory in after:
         await store.add(tx, memory)
+
+
+def _merged_at_once(memories: list[Memory]) -> list[Memory]:
+    """The oldest memories, as many as a model reads."""
+    sizes = itertools.accumulate(len(memory.memory) for memory in memories)
+    return [memory for memory, size in zip(memories, sizes, strict=True) if size <= INPUT_CHARACTERS]
 
 
 def _by_owner(memories: list[Memory]) -> list[list[Memory]]:
@@ -278,7 +295,7 @@ def _merged_memory(before: list[Memory], text: str) -> Memory:
         owner=first.owner,
         user_id=first.user_id,
         memory=text,
-        topics=list(dict.fromkeys(topic for memory in before for topic in memory.topics)),
+        topics=list(dict.fromkeys(topic for memory in before for topic in memory.topics))[:MAX_TOPICS],
         agent_id=agents.pop() if len(agents) == 1 else None,
         team_id=teams.pop() if len(teams) == 1 else None,
         input=newest.input,

@@ -65,7 +65,7 @@ class RefreshQuery(TableQuery):
 
 
 class TokenMetrics(TypedDict):
-    """Tokens of all model calls."""
+    """Tokens of the model calls of runs."""
 
     input_tokens: int
     output_tokens: int

@@ -15,7 +15,7 @@ class DayFigures:
     :param sessions: the number of sessions in which they ran, by kind of component.
     :param users: the known users who started them, as hashes: nobody can be named after a session is deleted.
     :param users_before: the number of further users, whose hashes are not kept any more.
-    :param usage: tokens of all model calls, including those of members.
+    :param usage: tokens of the model calls of runs, including those of members.
     :param models: the number of runs, members' too, of each model: by its name and its provider.
     :param late_imports: how many imports have added runs to the day before it was closed. The figures that were counted
         before one of them are not final.
