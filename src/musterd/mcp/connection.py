@@ -68,11 +68,6 @@ class Connection:
             raise ToolFailed(self._server.without_secrets(text) or "The tool failed.")
         return text
 
-    def begin_close(self) -> None:
-        """Start to close the connection; do not wait."""
-        if self._task is not None:
-            self._task.begin_close()
-
     async def close(self) -> None:
         """Close the connection and wait until it is closed."""
         if self._task is not None:

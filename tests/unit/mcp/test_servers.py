@@ -17,6 +17,8 @@ from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp import Servers
 from musterd.mcp.connection import Connection
 from musterd.mcp.limits import Limits
+from musterd.mcp.servers import IDLE_SECONDS
+from tests.support.loop_clock import LoopClock
 from tests.support.mcp_server import CONNECT_SECONDS, PROGRAM, HttpServer
 
 CONTEXT = ToolContext(
@@ -253,6 +255,69 @@ async def test_a_server_that_does_not_answer_is_given_up(servers: Servers) -> No
     server = MCPServer(command=[sys.executable, "-c", "import sys; sys.stdin.read()"], connect_seconds=0.2)
     with pytest.raises(RetryTool, match=r"no answer within 0\.2 s"):
         await servers.tools(server)
+
+
+async def test_a_connection_without_calls_is_closed_and_opened_again(
+    servers: Servers, server: MCPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop_clock = LoopClock(monkeypatch)
+    assert await servers.call(server, "add", {"a": 1, "b": 2}, CONTEXT) == "3"
+    (first,) = open_tasks(server)
+    loop_clock.put_forward(IDLE_SECONDS / 2)
+    await servers.tools(server)
+    loop_clock.put_forward(IDLE_SECONDS / 2 + 1)
+    await servers.tools(server)
+    assert open_tasks(server) == [first], "a call begins the time anew"
+    loop_clock.put_forward(IDLE_SECONDS + 1)
+    await asyncio.wait([first])
+    assert not servers._connections, "nothing remembers the declaration with its secrets"
+    assert await servers.call(server, "add", {"a": 1, "b": 2}, CONTEXT) == "3"
+
+
+async def test_a_connection_is_not_closed_during_a_call(
+    servers: Servers, server: MCPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loop_clock = LoopClock(monkeypatch)
+    await servers.tools(server)
+    held, let_go = asyncio.Event(), asyncio.Event()
+    call = Connection.call
+
+    async def hold(self: Connection, *arguments: Any) -> str:
+        held.set()
+        await let_go.wait()
+        return await call(self, *arguments)
+
+    monkeypatch.setattr(Connection, "call", hold)
+    calling = asyncio.create_task(servers.call(server, "add", {"a": 1, "b": 2}, CONTEXT))
+    await held.wait()
+    await servers.tools(server)  # ends while the call goes on
+    loop_clock.put_forward(IDLE_SECONDS + 1)
+    await clock.yield_to_others()
+    await clock.yield_to_others()
+    (task,) = open_tasks(server)
+    let_go.set()
+    assert await calling == "3"
+    assert open_tasks(server) == [task]
+
+
+async def test_of_too_many_connections_without_calls_the_oldest_is_closed(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musterd.mcp.servers.IDLE_CONNECTIONS", 1)
+    one, other = (
+        MCPServer(name=name, command=[*PROGRAM, str(tmp_path)], connect_seconds=CONNECT_SECONDS)
+        for name in ("one", "other")
+    )
+    await servers.tools(one)
+    (task,) = open_tasks(one)
+    await servers.tools(other)
+    await asyncio.wait([task])
+    assert len(open_tasks(other)) == 1
+
+
+def open_tasks(server: MCPServer) -> list[asyncio.Task[Any]]:
+    """The tasks that own connections to a server."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == f"mcp {server.known_as}"]
 
 
 async def test_waits_get_longer_and_an_answer_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
