@@ -37,6 +37,17 @@ async def test_pages_topics_and_counts_are_the_callers_own(records: Records) -> 
     assert held == []
 
 
+async def test_memories_that_belong_to_a_user_are_deleted_with_those_about_the_user(records: Records) -> None:
+    for number, (user_id, owner) in enumerate([("ada", "ada"), ("root", "ada"), ("root", "root"), ("ada", "bob")]):
+        row = memory(f"m{number}", user_id, owner=owner)
+        await records.database.write(partial(memories.add, memory=row))
+    assert await records.database.read(lambda tx: memories.users_of_owner(tx, "ada", NOBODY)) == ["ada", "root"]
+    assert await records.database.write(lambda tx: memories.remove_of_user(tx, "ada", ADA)) == 2
+    assert await records.database.write(lambda tx: memories.remove_of_user(tx, "ada", NOBODY)) == 1
+    page, _ = await records.database.scan(lambda tx: memories.search(tx, MemoryFilter(), NOBODY))
+    assert [one.memory_id for one in page] == ["m2"]
+
+
 @pytest.mark.parametrize(
     "memory_filter, caller, index",
     [

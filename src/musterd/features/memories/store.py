@@ -47,7 +47,9 @@ FORGET_EARLIER = Statement(
     f"DELETE FROM memories WHERE {_OF_USER} AND memory_key = :memory_key AND updated_at < :updated_at",
 )
 CLEAR = Statement("memories_clear", f"DELETE FROM memories WHERE {_OF_USER} AND updated_at <= :before")
-USERS_OF_OWNER = Statement("memories_users_of_owner", "SELECT DISTINCT user_id FROM memories WHERE owner = :owner")
+USERS_OF_OWNER = Statement(
+    "memories_users_of_owner", "SELECT DISTINCT user_id FROM memories WHERE owner = :owner ORDER BY user_id"
+)
 REMOVE_OWNED = Statement("memories_remove_owned", "DELETE FROM memories WHERE owner = :owner")
 REMOVE = Statement("memory_remove", "DELETE FROM memories WHERE memory_id = :memory_id")
 OF_USER = Statement(
