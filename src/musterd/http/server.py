@@ -228,6 +228,7 @@ class Server:
                 if isinstance(source, MCPServer):
                     with noting_problems():
                         self._servers.check(source)
+                    self._servers.keep_open(source)
 
     @staticmethod
     def _check_prices(component: Component) -> None:

@@ -1,7 +1,8 @@
 """All MCP servers of a process. Servers with equal declarations are one server and share a connection.
 
 A function that creates a run's members may declare their servers again for each run, and with a key or token that is
-different for each user. So a connection that is no longer used is closed.
+different for each user. So such a connection is closed when it is no longer used. Those of served components stay open,
+because a server may keep state between calls.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ class Servers:
     def __init__(self, settings: Settings) -> None:
         self._limits = Limits.of(settings)
         self._connections: dict[str, _Open] = {}
+        self._kept: set[str] = set()
         # The timers that close connections without a call, by declaration; the one that is idle for longest is first.
         self._idle: dict[str, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -43,6 +45,10 @@ class Servers:
             raise declaration_error(
                 server.declared_at, f"{server.label} requires the extra 'mcp'", "pip install 'musterd[mcp]'"
             )
+
+    def keep_open(self, server: MCPServer) -> None:
+        """Do not close the connection to this server when it is no longer used."""
+        self._kept.add(_declaration(server))
 
     async def tools(self, server: MCPServer) -> ServerTools:
         """The server's tools that the declaration selects.
@@ -83,7 +89,7 @@ class Servers:
             yield entry.connection
         finally:
             entry.call_count -= 1
-            if not entry.call_count and self._connections.get(key) is entry:
+            if not entry.call_count and key not in self._kept and self._connections.get(key) is entry:
                 # Its own context, because the timer outlives the run.
                 loop = asyncio.get_running_loop()
                 self._idle[key] = loop.call_later(IDLE_SECONDS, self._drop, key, context=Context())

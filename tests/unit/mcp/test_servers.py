@@ -274,6 +274,19 @@ async def test_a_connection_without_calls_is_closed_and_opened_again(
     assert await servers.call(server, "add", {"a": 1, "b": 2}, CONTEXT) == "3"
 
 
+async def test_the_connection_of_a_served_component_stays_open(
+    servers: Servers, server: MCPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop_clock = LoopClock(monkeypatch)
+    servers.keep_open(server)
+    await servers.tools(server)
+    (task,) = open_tasks(server)
+    loop_clock.put_forward(IDLE_SECONDS + 1)
+    await clock.yield_to_others()
+    await servers.tools(server)
+    assert open_tasks(server) == [task]
+
+
 async def test_a_connection_is_not_closed_during_a_call(
     servers: Servers, server: MCPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
