@@ -30,8 +30,8 @@ class LocalAttempts(Protocol):
         """The components whose runs can be claimed now."""
         ...
 
-    def lease_lost(self, root_id: str) -> None:
-        """Stop the attempt that drives this run here: another attempt owns the run now."""
+    def lease_lost(self, attempt: Attempt) -> None:
+        """Stop this attempt, if it is still driven: another attempt owns its run now, or the run has ended."""
 
     def wake(self) -> None:
         """Look for ready runs soon."""
@@ -77,7 +77,7 @@ class ChangedRows:
         if run_ids is None:
             self._notify_watches({session_id: of_sessions.get(session_id) for session_id in sessions})
         for root_id, attempt in live.items():
-            self._update_attempt(root_id, attempt, snapshots.get(root_id))
+            self._update_attempt(attempt, snapshots.get(root_id))
         self._notify_subscribers(awaited, snapshots)
         if is_ready:
             self._local.wake()
@@ -127,13 +127,15 @@ class ChangedRows:
             if snapshot.state.is_settled:
                 self._broadcaster.wake_waiters(root_id)
 
-    def _update_attempt(self, root_id: str, attempt: Attempt, snapshot: RunSnapshot | None) -> None:
+    def _update_attempt(self, attempt: Attempt, snapshot: RunSnapshot | None) -> None:
         """Stop an attempt that lost its run or is to be cancelled, or pass new signals on to it."""
         if snapshot is None or (snapshot.state.is_settled and snapshot.attempt == attempt.number):
             return  # the attempt has stored the end (the run may be deleted since), and is about to report it
         if snapshot.attempt != attempt.number or snapshot.state is not RunState.RUNNING:
             # Reassigned. The fence refuses the attempt's writes anyway; this also stops its model and tool calls.
-            self._local.lease_lost(root_id)
+            # Passed by itself and not by its run's id: during the read this process may have claimed the run again,
+            # and the newer attempt owns it.
+            self._local.lease_lost(attempt)
         elif snapshot.is_to_be_cancelled:
             attempt.cancel()
         else:

@@ -268,11 +268,15 @@ class Worker:
         """The components whose runs can be claimed now."""
         return self.components if self._may_begin_runs and self._slots.free > 0 else []
 
-    def lease_lost(self, root_id: str) -> None:
-        """Stop the attempt that drives this run here: another attempt owns the run now."""
+    def lease_lost(self, attempt: Attempt) -> None:
+        """Stop this attempt, if it is still driven: another attempt owns its run now, or the run has ended."""
+        root_id = attempt.run.run_id
+        live = self._live.get(root_id)
+        # Compared by identity: the run may be driven here by a newer attempt. Nothing would go on with the run if that
+        # one were stopped: its row stays 'running' under a worker that lives.
         # Cancelled once: a second cancel would interrupt the attempt while it winds up.
-        if (live := self._live.get(root_id)) is not None and not live.task.cancelling():
-            log.warning("attempt lost its run", run_id=root_id, attempt=live.attempt.number)
+        if live is not None and live.attempt is attempt and not live.task.cancelling():
+            log.warning("attempt lost its run", run_id=root_id, attempt=attempt.number)
             live.task.cancel()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
@@ -437,7 +441,8 @@ class Worker:
         if self._probation.is_on(run.run_id):
             attempt.on_step_stored(partial(self._probation.passed, run.run_id))
         # If this process lost the run and has claimed it again, no look finds the older attempt any more.
-        self.lease_lost(run.run_id)
+        if (older := self._live.get(run.run_id)) is not None:
+            self.lease_lost(older.attempt)
         self._slots.live += 1
         task = asyncio.create_task(self._execute(run, attempt), context=context_of(run))
         self._live[run.run_id] = _LiveAttempt(attempt, task)
