@@ -176,19 +176,32 @@ class Worker:
         for wait in unfinished:
             wait.cancel()
 
+    async def _hand_over_in_stop(self, run: RunRow) -> None:
+        try:
+            await self._hand_over(run)
+        except StoreUnavailable:  # the stop releases all runs at its end
+            log.warning("run could not be released; it is reassigned later", run_id=run.run_id)
+
+    async def _give_back(self, run: RunRow) -> None:
+        """Release a run whose end could not be stored, as crashed, and try until it works."""
+        # While this process shows that it is alive, no other one releases its runs. If this gave up, the run would stay
+        # 'running' with no attempt. A stop cancels this task, and then releases all runs.
+        while True:
+            try:
+                return await self._hand_over(run, crashed=True)
+            except Exception as error:
+                log.warning("run could not be released; trying again", run_id=run.run_id, exc_info=error)
+                await clock.sleep(RETRY_SECONDS)
+
     async def _hand_over(self, run: RunRow, *, crashed: bool = False) -> None:
         # Guarded by the attempt's number. A crash before this commit loses nothing: the run still belongs to this
         # worker, and is reassigned once the worker is found dead.
         faults.point("handing_over")
-        try:
-            released = await self._resources.database.write(
-                lambda tx: workers.hand_over(
-                    SessionTx(tx, run.session_id), run.run_id, run.attempt, clock.now(), crashed=crashed
-                )
+        released = await self._resources.database.write(
+            lambda tx: workers.hand_over(
+                SessionTx(tx, run.session_id), run.run_id, run.attempt, clock.now(), crashed=crashed
             )
-        except StoreUnavailable:
-            log.warning("run could not be released; it is reassigned later", run_id=run.run_id)
-            return
+        )
         faults.point("handed_over")
         self._resources.metrics.handovers.add()
         self._announce_released(released)
@@ -426,7 +439,7 @@ class Worker:
 
     def _begin(self, run: RunRow) -> None:
         if self._is_stopping:  # the stop began while the claim or the acceptance was being stored
-            self._spawn(self._hand_over(run))
+            self._spawn(self._hand_over_in_stop(run))
             return
         wait_seconds = None if run.queued_at is None else clock.now() - run.queued_at
         self._resources.metrics.run_began(run.component_kind, run.component_id, run.attempt, wait_seconds)
@@ -452,11 +465,11 @@ class Worker:
         try:
             end = await execute(attempt)
             if end is Unsettled.HANDED_OVER:
-                await self._hand_over(run)
+                await self._hand_over_in_stop(run)
         except Exception as error:
             # Not even a failure could be stored as the end. Counted as a crash, so that the retries are bounded.
             log.exception("the end of a run could not be stored; the run is retried", run_id=run.run_id, exc_info=error)
-            await self._hand_over(run, crashed=True)
+            await self._give_back(run)
         finally:
             self._slots.live -= 1
             live = self._live.get(run.run_id)
