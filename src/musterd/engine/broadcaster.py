@@ -7,7 +7,7 @@ store. However many subscribers a run has, each page of the store is fetched onc
 import asyncio
 import functools
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -290,16 +290,24 @@ class Broadcaster:
         for waiter in self._waiters.get(root_id, ()):
             waiter.wake()
 
-    def run_removed(self, root_id: str) -> None:
-        """Close the run's subscriptions and wake its waiters: the run was deleted.
+    def accepted_subscriptions(self, root_ids: Set[str]) -> set[Subscription]:
+        """The subscriptions of these runs that know that their run is stored."""
+        audiences = [self._audiences[root_id] for root_id in root_ids & self._audiences.keys()]
+        subscriptions = (subscription for audience in audiences for subscription in audience.subscriptions)
+        return {subscription for subscription in subscriptions if subscription.is_accepted}
 
-        Subscriptions whose run is not accepted yet stay: they wait for a new run under the same id.
+    def run_removed(self, root_id: str, accepted: Set[Subscription]) -> None:
+        """Close the run's subscriptions and wake its waiters: the run was not found, so it was deleted.
+
+        :param accepted: the subscriptions that may be closed: those whose run was stored before it was looked for. The
+            others stay: they wait for a run that was not accepted then, or for a new one under the same id.
         """
-        self.wake_waiters(root_id)
+        # They read the row again, which decides: one that came since may wait for a run that was accepted since.
+        for waiter in self._waiters.get(root_id, ()):
+            waiter.wake()
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None
-            accepted = [subscription for subscription in audience.subscriptions if subscription.is_accepted]
-            for subscription in accepted:  # a list: closing removes a subscription from the audience
+            for subscription in audience.subscriptions & accepted:
                 subscription.close()
 
     async def stored(

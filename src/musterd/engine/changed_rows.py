@@ -12,7 +12,7 @@ from musterd.core import clock
 from musterd.core.events import END_EVENTS
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
-from musterd.engine.broadcaster import Broadcaster, Flush
+from musterd.engine.broadcaster import Broadcaster, Flush, Subscription
 from musterd.store import probes
 from musterd.store.database import Database, Tx
 from musterd.store.events import StoredFlush, decoded
@@ -66,6 +66,8 @@ class ChangedRows:
             awaited, components, sessions = awaited.intersection(run_ids), [], set()
         if not (live or awaited or components or sessions):
             return
+        # Before the read: a subscriber may wait for a run that is accepted during the read and missing in its answer.
+        accepted = self._broadcaster.accepted_subscriptions(awaited)
 
         async def work(tx: Tx) -> tuple[dict[str, RunSnapshot], dict[str, SessionSnapshot], bool]:
             # Read without locks, so this is only a hint: the fence and the claims decide again in their transactions.
@@ -78,7 +80,7 @@ class ChangedRows:
             self._notify_watches({session_id: of_sessions.get(session_id) for session_id in sessions})
         for root_id, attempt in live.items():
             self._update_attempt(attempt, snapshots.get(root_id))
-        self._notify_subscribers(awaited, snapshots)
+        self._notify_subscribers(awaited, snapshots, accepted)
         if is_ready:
             self._local.wake()
 
@@ -111,13 +113,18 @@ class ChangedRows:
         self._seen[root_id] = replace(snapshot, next_event=next_event)
         return not any(event.run_id == root_id and event.kind in END_EVENTS for event in flushes[-1].events)
 
-    def _notify_subscribers(self, awaited: Set[str], snapshots: Mapping[str, RunSnapshot]) -> None:
-        """Make subscribers read the store if it has new events, and wake waiters whose run has settled or is gone."""
+    def _notify_subscribers(
+        self, awaited: Set[str], snapshots: Mapping[str, RunSnapshot], accepted: Set[Subscription]
+    ) -> None:
+        """Make subscribers read the store if it has new events, and wake waiters whose run has settled or is gone.
+
+        :param accepted: the subscriptions whose runs were stored before the read.
+        """
         for root_id in awaited:
             snapshot, last = snapshots.get(root_id), self._seen.pop(root_id, None)
             # Another salt: the run was deleted, and a new run has its id.
             if snapshot is None or (last is not None and last.salt != snapshot.salt):
-                self._broadcaster.run_removed(root_id)
+                self._broadcaster.run_removed(root_id, accepted)
                 continue
             # Events that arrived during the read may be newer than the row.
             is_news = last is None or last.next_event < snapshot.next_event
@@ -129,10 +136,14 @@ class ChangedRows:
 
     def _update_attempt(self, attempt: Attempt, snapshot: RunSnapshot | None) -> None:
         """Stop an attempt that lost its run or is to be cancelled, or pass new signals on to it."""
-        if snapshot is None or (snapshot.state.is_settled and snapshot.attempt == attempt.number):
-            return  # the attempt has stored the end (the run may be deleted since), and is about to report it
-        if snapshot.attempt != attempt.number or snapshot.state is not RunState.RUNNING:
-            # Reassigned. The fence refuses the attempt's writes anyway; this also stops its model and tool calls.
+        is_over = snapshot is None or (snapshot.state.is_settled and snapshot.attempt == attempt.number)
+        if is_over and attempt.outbox.is_settling:
+            # The attempt has stored this end, and is about to report it (the run may be deleted since). Or another
+            # process has ended the run, and the attempt's transaction is about to be refused.
+            return
+        if snapshot is None or snapshot.attempt != attempt.number or snapshot.state is not RunState.RUNNING:
+            # Reassigned, or ended by the process that took it over while this one stood still. The fence refuses the
+            # attempt's writes anyway; this also stops its model and tool calls.
             # Passed by itself and not by its run's id: during the read this process may have claimed the run again,
             # and the newer attempt owns it.
             self._local.lease_lost(attempt)

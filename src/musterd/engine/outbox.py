@@ -65,6 +65,8 @@ class Outbox:
         self._commits: list[asyncio.Task[None]] = []
         self._has_flushed = False
         self._is_sealed = False
+        self.is_settling = False
+        """Whether the run's end or pause is being stored, or is stored, by this attempt."""
         self.failure: Exception | None = None
         self.on_failed: Callable[[], object] = lambda: None
         self.on_webhook_due: Callable[[], object] = lambda: None
@@ -234,9 +236,12 @@ class Outbox:
             batch = self._take_batch()
             batch.events.append(event)
             faults.point("settling")
+            # Before the transaction: from its commit on, a look may find the end.
+            self.is_settling = True
             try:
                 settled = await self._write(lambda tx: store(tx, self._lease, batch))
             except attempt_writes.TransitionRefused:
+                self.is_settling = False  # the loop may go on; after any other error it does not
                 batch.events.pop()  # the event of this end; the rest goes back and is stored with the next one
                 self._pending = batch
                 raise
