@@ -80,6 +80,9 @@ async def test_an_attempt_whose_run_was_ended_elsewhere_stops(processes: Process
         reading = worker.runs.subscribe("r1")
         await worker.start("wait", "r1")
         await hold.reached.wait()
+        outbox = worker.engine.live_attempts()["r1"].outbox
+        while outbox._pending is not None or outbox._commits:  # a later commit would notice it, too
+            await worker.written()
         await worker.database.write(of_run(cancels.request, "r1", "client", clock.now()))
         release, worker_id = workers.release_runs, worker.engine.worker_id
         released = await worker.database.write(lambda tx: release(tx, worker_id, clock.now(), crashed=True))
