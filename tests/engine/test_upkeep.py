@@ -10,10 +10,12 @@ from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.records import StepState
 from musterd.core.states import RunState
-from musterd.engine.upkeep import Upkeep
-from musterd.store import probes, sessions, workers
+from musterd.engine.upkeep import Duty, Upkeep
+from musterd.store import delays, probes, sessions, workers
 from musterd.store.cancels import StopResult
 from musterd.store.crashes import CRASHES_IN_ALL, SUSPECT_FROM, Crashes
+from musterd.store.database import Tx
+from musterd.store.workers import Released
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness, read_all
 from tests.support.held_model import HeldModel
@@ -222,3 +224,79 @@ async def test_a_deletion_that_a_crash_broke_off_is_brought_to_its_end(engines: 
         await harness.engine.upkeep.once()
         assert len(model.calls) == 1, "what waited never began"
         assert await harness.records.select("SELECT run_id FROM runs") == []
+
+
+async def test_all_delayed_runs_that_are_due_begin_in_one_turn(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delays.due, "__defaults__", (2,))
+    monkeypatch.setattr(delays, "LIMIT", 2)
+    async with engines(**PATIENT) as harness:
+        for number in range(5):
+            await harness.records.accept(f"r{number}", f"s{number}", row={"not_before": 2.0})
+        await harness.engine.upkeep.once()
+        for number in range(5):
+            assert (await harness.end_of(f"r{number}")).row.state is RunState.COMPLETED
+
+
+async def test_a_turn_without_time_leaves_full_batches_to_the_next_one(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delays.due, "__defaults__", (2,))
+    monkeypatch.setattr(delays, "LIMIT", 2)
+    async with engines(**PATIENT) as harness:
+        for number in range(3):
+            await harness.records.accept(f"r{number}", f"s{number}", row={"not_before": 2.0})
+        monkeypatch.setattr(harness.engine.upkeep, "_period_seconds", 0)
+        await harness.engine.upkeep.once()
+        scheduled = "SELECT count(*) AS n FROM runs WHERE state = 'scheduled'"
+        assert await harness.records.select(scheduled) == [{"n": 1}]
+        await harness.engine.upkeep.once()
+        assert await harness.records.select(scheduled) == [{"n": 0}]
+
+
+async def test_a_worker_whose_runs_cannot_be_released_delays_nothing_else(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = workers.release_runs
+
+    async def refuse_one(tx: Tx, worker: str, now: float, *, crashed: bool) -> Released:
+        if worker == "broken":
+            raise KeyError("a column that this version does not know")
+        return await release(tx, worker, now, crashed=crashed)
+
+    async with engines(**PATIENT) as harness:
+        done_at = harness.engine.upkeep.last_done_at
+        await crashed_run(harness, "r1")
+        await crashed_run(harness, "r2", "s2")
+        await harness.records.execute("UPDATE runs SET worker = 'broken' WHERE run_id = 'r1'")
+        await harness.records.accept("r3", "s3", row={"not_before": 2.0})
+        await harness.records.accept("r4", "s4")
+        monkeypatch.setattr(workers, "release_runs", refuse_one)
+        await harness.engine.upkeep.once()
+        for run_id in ("r2", "r3", "r4"):
+            assert (await harness.end_of(run_id)).row.state is RunState.COMPLETED
+        assert (await harness.records.row("r1")).state is RunState.RUNNING
+        assert harness.engine.upkeep.last_done_at == done_at, "a turn with a failure is not complete"
+        monkeypatch.undo()
+        await harness.engine.upkeep.once()
+        assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
+
+
+async def test_a_duty_that_cannot_be_looked_for_delays_nothing_else(engines: Engines) -> None:
+    async def work() -> None: ...
+
+    async def fail(tx: Tx, until: float) -> bool:
+        raise KeyError("ours")
+
+    async def is_due(tx: Tx, until: float) -> bool:
+        return True
+
+    async with engines(**PATIENT) as harness:
+        broken, other = Duty("broken", work, fail), Duty("other", work, is_due)
+        upkeep = Upkeep(harness.engine._resources, harness.engine.components, harness.engine)
+        upkeep.duties = [broken, other]
+        await crashed_run(harness, "r1")
+        await upkeep.once()
+        assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
+        assert (broken.due.is_set(), other.due.is_set()) == (False, True)

@@ -34,6 +34,7 @@ log = structlog.get_logger("musterd.engine")
 
 Work = Callable[[], Coroutine[object, object, None]]
 IsDue = Callable[[Tx, float], Awaitable[bool]]
+Move = Callable[[Tx, float], Awaitable[Moved]]
 AHEAD_PERIODS = 2
 """How many periods before its time a duty is due. The duty waits for the exact time, so that it is not late, not even
 if the process that does upkeep stops in the meantime."""
@@ -45,8 +46,8 @@ class Duty:
 
     :param name: the name, which is the same in all processes.
     :param work: does the work. It is called again after it has ended.
-    :param is_due: whether this process or another one will have work at a given time. It is called in the read with
-        which upkeep begins. If it is None, the work is done in every period.
+    :param is_due: whether this process or another one will have work at a given time. Upkeep calls it in a read of its
+        own. If it is None, the work is done in every period.
     :param due: set while work is due and has not begun.
     """
 
@@ -85,7 +86,7 @@ class Upkeep:
         self._broadcaster = resources.broadcaster
         self._metrics = resources.metrics
         self._user_limit = resources.settings.user_concurrency
-        self._ahead_seconds = AHEAD_PERIODS * resources.settings.upkeep_seconds
+        self._period_seconds = resources.settings.upkeep_seconds
         slices = Slices(resources.database)
         self.retention = Retention(resources, slices)
         in_removal = [hook.in_transaction for hook in resources.run_removal_hooks]
@@ -111,22 +112,40 @@ class Upkeep:
         """Do everything that is due now.
 
         One read finds what is due, so that a process with nothing to do writes nothing. Each transaction below decides
-        again, because another process may have been faster.
+        again, because another process may have been faster. If one step fails, the others are done all the same.
+
+        :raises StoreUnavailable: the database cannot be used now.
         """
-        due, duties = await self._database.scan(self._look)
-        for step in (self._reassign_dead, self._move_scheduled, self._expire, self._cancel_deleted):
-            await step(due)
-        # After the steps: if they fail here, for example because only this process cannot use the database, no message
-        # keeps the others from doing upkeep.
-        findings = Findings(due.is_any_ready, duties)
-        self._bus.send_upkeep_done(findings)
+        due = await self._database.scan(lambda tx: probes.due(tx, clock.now()))
+        ends_at = clock.monotonic() + self._period_seconds
+        steps = [
+            *(partial(self._reassign_runs_of, worker) for worker in await self._bus.find_dead(due.beats)),
+            partial(self._move_scheduled, due, ends_at),
+            partial(self._expire, due, ends_at),
+            partial(self._cancel_deleted, due),
+        ]
+        is_done = all([await _succeeds(step) for step in steps])
+        findings = Findings(due.is_any_ready, await self._due_duties())
+        if is_done:
+            # After the steps, and only if all succeeded: otherwise the others do upkeep too. A step may fail because of
+            # this process alone.
+            self._bus.send_upkeep_done(findings)
         self._start_duties(findings.duties)
         await self._find_ready(is_any=findings.is_any_ready)
-        self.last_done_at = clock.now()
+        if is_done:
+            self.last_done_at = clock.now()
 
-    async def _look(self, tx: Tx) -> tuple[Due, list[str]]:
-        due, until = await probes.due(tx, clock.now()), clock.now() + self._ahead_seconds
-        return due, [duty.name for duty in self.duties if duty.is_due is not None and await duty.is_due(tx, until)]
+    async def _due_duties(self) -> list[str]:
+        until, names = clock.now() + AHEAD_PERIODS * self._period_seconds, list[str]()
+
+        async def note_if_due(name: str, is_due: IsDue) -> None:
+            if await self._database.scan(lambda tx: is_due(tx, until)):
+                names.append(name)
+
+        for duty in self.duties:
+            if duty.is_due is not None:
+                await _succeeds(partial(note_if_due, duty.name, duty.is_due))
+        return names
 
     def _start_duties(self, names: Sequence[str]) -> None:
         for duty in self.duties:
@@ -168,10 +187,6 @@ class Upkeep:
             self._listener.wake()
         self._listener.suspects_ready(is_any=has_suspect)
 
-    async def _reassign_dead(self, due: Due) -> None:
-        for worker in await self._bus.find_dead(due.beats):
-            await self._reassign_runs_of(worker)
-
     async def _reassign_runs_of(self, worker: str) -> None:
         faults.point("taking_over")
         # One transaction removes the worker's row and makes its runs ready, so another process that also found the
@@ -187,11 +202,22 @@ class Upkeep:
         for run in released.ready:
             self._bus.send_ready(run)
 
-    async def _move_scheduled(self, due: Due) -> None:
-        if not due.has_scheduled:
-            return
-        self._notify_moved(await self._database.write(lambda tx: delays.due(tx, clock.now())))
-        self._notify_moved(await self._database.write(lambda tx: delays.expire_pending(tx, clock.now())))
+    async def _move_scheduled(self, due: Due, ends_at: float) -> None:
+        if due.has_scheduled:
+            await self._move_all(delays.due, ends_at)
+            await self._move_all(delays.expire_pending, ends_at)
+
+    async def _expire(self, due: Due, ends_at: float) -> None:
+        if due.has_expired:
+            await self._move_all(pauses.expire, ends_at)
+
+    async def _move_all(self, move: Move, ends_at: float) -> None:
+        """Move runs in batches until a batch is not full, or until the time of this turn is over."""
+        is_full = True
+        while is_full:
+            moved = await self._database.write(lambda tx: move(tx, clock.now()))
+            self._notify_moved(moved)
+            is_full = len(moved.joined) + len(moved.stopped) >= delays.LIMIT and clock.monotonic() < ends_at
 
     def _notify_moved(self, moved: Moved) -> None:
         self._notify(moved.stopped)
@@ -199,10 +225,6 @@ class Upkeep:
             self._broadcaster.session_changed(run.session_id)
         for run in moved.ready:
             self._bus.send_ready(run)
-
-    async def _expire(self, due: Due) -> None:
-        if due.has_expired:
-            self._notify_moved(await self._database.write(lambda tx: pauses.expire(tx, clock.now())))
 
     async def _cancel_deleted(self, due: Due) -> None:
         # The process that deletes a session also cancels its runs. These are left if it died between the two commits.
@@ -213,6 +235,22 @@ class Upkeep:
     def _notify(self, results: Sequence[StopResult]) -> None:
         for result in results:
             self._listener.run_stopped(result)
+
+
+async def _succeeds(work: Work) -> bool:
+    """Do one part of upkeep; if it fails, log that and return False, so that the other parts are done.
+
+    :raises StoreUnavailable: the database cannot be used now, so the other parts would fail as well.
+    """
+    try:
+        await work()
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        # A row or a feature that makes one part fail in each turn must not stop the others for ever.
+        log.exception("a part of upkeep failed", exc_info=error)
+        return False
+    return True
 
 
 async def _repeat(work: Work, wait: Work) -> None:

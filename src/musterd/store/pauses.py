@@ -20,7 +20,7 @@ from musterd.store import (
 )
 from musterd.store.attempt_writes import Batch, Lease, Settled, TransitionRefused
 from musterd.store.database import Statement, Tx
-from musterd.store.delays import Moved
+from musterd.store.delays import LIMIT, Moved
 from musterd.store.shards import SessionTx
 
 STILL_OURS = Statement(
@@ -35,7 +35,6 @@ EXPIRED = Statement(
        ORDER BY expires_at LIMIT :limit""",
 )
 EXPIRES_AT = Statement("run_expires_at", "SELECT expires_at FROM runs WHERE run_id = :run_id AND shard = :shard")
-LIMIT = 100
 NOT_DECIDED_IN_TIME = "The run expired because no decision arrived in time."
 
 
