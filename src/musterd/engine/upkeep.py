@@ -9,7 +9,7 @@ Duties of features are done in every process, either in every period or when the
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -33,8 +33,8 @@ log = structlog.get_logger("musterd.engine")
 
 
 Work = Callable[[], Coroutine[object, object, None]]
-IsDue = Callable[[Tx, float], Awaitable[bool]]
-Move = Callable[[Tx, float], Awaitable[Moved]]
+IsDue = Callable[[Tx, float], Coroutine[object, object, bool]]
+Move = Callable[[Tx, float], Coroutine[object, object, Moved]]
 AHEAD_PERIODS = 2
 """How many periods before its time a duty is due. The duty waits for the exact time, so that it is not late, not even
 if the process that does upkeep stops in the meantime."""
