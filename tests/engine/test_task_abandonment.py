@@ -22,6 +22,8 @@ from tests.support.engine import EngineHarness
 from tests.support.held_model import HeldModel
 from tests.support.time_limits import RunTimes
 
+LEFT_RUNNING = "No result after 0.05 s; its outcome is unknown. It did not stop and was left running."
+
 
 class Stubborn:
     """Goes on when it is cancelled, until the test lets it end; then it tries to have a say in its run."""
@@ -108,8 +110,7 @@ async def test_its_time_ends_the_call(engines: Engines, model: HeldModel, stubbo
         view = await harness.run("[[TOOL stay {}]]", "r1")
         assert view.row.state is RunState.COMPLETED
         assert view.output is not None
-        said = "No result after 0.05 s; its outcome is unknown. It did not stop and was left running."
-        assert view.output.tools[0].result == said
+        assert view.output.tools[0].result == LEFT_RUNNING
         await ends_late(harness, stubborn)
 
 
@@ -122,8 +123,7 @@ async def test_each_try_may_be_left_behind_after_its_time(
             view = await harness.run("[[TOOL stay {}]]", "r1")
             assert view.row.state is RunState.COMPLETED
             assert view.output is not None
-            said = "No result after 0.05 s; its outcome is unknown. It did not stop and was left running."
-            assert view.output.tools[0].result == said
+            assert view.output.tools[0].result == LEFT_RUNNING
             await ends_late(harness, stubborn)
     said_of_tool = [line["event"].split(";")[0] for line in lines if line.get("tool") == "stay"]
     assert said_of_tool.count("code ignored its cancellation and was abandoned") == 2

@@ -226,14 +226,18 @@ async def test_a_deletion_that_a_crash_broke_off_is_brought_to_its_end(engines: 
         assert await harness.records.select("SELECT run_id FROM runs") == []
 
 
+async def accept_delayed(harness: EngineHarness, count: int) -> None:
+    """Accept runs that are due now, each in a session of its own."""
+    for number in range(count):
+        await harness.records.accept(f"r{number}", f"s{number}", row={"not_before": 2.0})
+
+
 async def test_all_delayed_runs_that_are_due_begin_in_one_turn(
     engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delays.due, "__defaults__", (2,))
     monkeypatch.setattr(delays, "LIMIT", 2)
     async with engines(**PATIENT) as harness:
-        for number in range(5):
-            await harness.records.accept(f"r{number}", f"s{number}", row={"not_before": 2.0})
+        await accept_delayed(harness, 5)
         await harness.engine.upkeep.once()
         for number in range(5):
             assert (await harness.end_of(f"r{number}")).row.state is RunState.COMPLETED
@@ -242,11 +246,9 @@ async def test_all_delayed_runs_that_are_due_begin_in_one_turn(
 async def test_a_turn_without_time_leaves_full_batches_to_the_next_one(
     engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delays.due, "__defaults__", (2,))
     monkeypatch.setattr(delays, "LIMIT", 2)
     async with engines(**PATIENT) as harness:
-        for number in range(3):
-            await harness.records.accept(f"r{number}", f"s{number}", row={"not_before": 2.0})
+        await accept_delayed(harness, 3)
         monkeypatch.setattr(harness.engine.upkeep, "_period_seconds", 0)
         await harness.engine.upkeep.once()
         scheduled = "SELECT count(*) AS n FROM runs WHERE state = 'scheduled'"

@@ -34,7 +34,7 @@ log = structlog.get_logger("musterd.engine")
 
 Work = Callable[[], Coroutine[object, object, None]]
 IsDue = Callable[[Tx, float], Coroutine[object, object, bool]]
-Move = Callable[[Tx, float], Coroutine[object, object, Moved]]
+Move = Callable[[Tx, float, int], Coroutine[object, object, Moved]]
 AHEAD_PERIODS = 2
 """How many periods before its time a duty is due. The duty waits for the exact time, so that it is not late, not even
 if the process that does upkeep stops in the meantime."""
@@ -215,7 +215,7 @@ class Upkeep:
         """Move runs in batches until a batch is not full, or until the time of this turn is over."""
         is_full = True
         while is_full:
-            moved = await self._database.write(lambda tx: move(tx, clock.now()))
+            moved = await self._database.write(lambda tx: move(tx, clock.now(), delays.LIMIT))
             self._notify_moved(moved)
             is_full = len(moved.joined) + len(moved.stopped) >= delays.LIMIT and clock.monotonic() < ends_at
 

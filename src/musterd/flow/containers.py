@@ -152,11 +152,11 @@ async def run_loop(walk: "Walk", position: Position, scope: Scope) -> StepResult
         about |= {"outputs": records(done), "should_continue": not ends}
         walk.emit(EventKind.LOOP_ITERATION_COMPLETED, position, about, segment)
     every = [result for done in iterations for result in done]
-    shown = iter(records(every))
+    rendered = iter(records(every))
     data: JsonObject = {
         "total_iterations": len(iterations),
         **limits,
-        "outputs": [list(islice(shown, len(done))) for done in iterations],
+        "outputs": [list(islice(rendered, len(done))) for done in iterations],
     }
     walk.emit(EventKind.LOOP_COMPLETED, position, data)
     text = f"Loop {node.name} completed {len(iterations)} iterations with {len(every)} total steps"

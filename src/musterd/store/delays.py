@@ -14,6 +14,7 @@ from musterd.store.rows import run_row
 from musterd.store.shards import SessionTx
 
 LIMIT = 100
+"""The most runs that one transaction moves."""
 
 DUE = Statement(
     "runs_due",
