@@ -138,6 +138,7 @@ def test_new_runs_that_cannot_be_read_stay_behind_their_button(server: Process, 
     visitor.page.clock.install()
     visitor.open("/runs")
     visitor.see("Refund it")
+    visitor.wait_until_read()
     server.accepted("[[SAY Good evening]]", "later", TEAM, "s2")
     button = visitor.page.get_by_role("button", name="1 new run")
     expect(button).to_be_visible()

@@ -129,6 +129,7 @@ def test_a_lost_connection_is_shown_and_found_again(
     visitor.see("All good")
     connection = visitor.page.locator(".connection")
     expect(connection.get_by_text("Live")).to_be_visible()  # a screen reader reads it at every size
+    visitor.wait_until_read()
     server.kill()
     words = connection.get_by_text("Reconnecting")
     expect(words).to_be_visible()
@@ -139,6 +140,7 @@ def test_a_lost_connection_is_shown_and_found_again(
     visitor.check()
     again = site.begin("serve", "--port", port).started()
     expect(connection.get_by_text("Live")).to_be_visible()
+    visitor.wait_until_read()
     again.accepted("[[SAY Back again]]", "r2", "teams/support-desk")
     visitor.see("1 new run")
     again.signal(signal.SIGTERM)

@@ -50,6 +50,7 @@ def test_all_requests_and_links_stay_below_the_prefix(
     expect(page.locator(".connection")).to_have_text("Live")
     check(visitor, proxy)
 
+    visitor.wait_until_read()
     server.accepted("[[SAY Hello]]", "later", TEAM)
     page.get_by_role("button", name="1 new run").click()
     page.locator("tr.run", has_text="Hello").get_by_role("link").first.click()

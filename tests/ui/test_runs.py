@@ -84,6 +84,7 @@ def test_rows_change_in_place_and_new_runs_wait(site: Deployment, server: Proces
     visitor.open()
     row = visitor.page.locator("tr.run", has_text="SE2")
     expect(row).to_contain_text("Running")
+    visitor.wait_until_read()
     server.accepted("[[SAY hello]]", "r3", DESK_RUNS, "s3")
     button = visitor.page.get_by_role("button", name="1 new run")
     expect(button).to_be_visible()

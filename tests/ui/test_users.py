@@ -59,6 +59,7 @@ def test_users_see_their_own_runs_only(server: Process, open_visitor: Callable[.
     expect(visitor.page).to_have_title("Runs · musterd")
     visitor.check()
 
+    visitor.wait_until_read()
     start(server, "bob", "[[SAY Of Bob, later]]")
     start(server, "ada", "[[SAY Of Ada, later]]")
     visitor.page.get_by_role("button", name="1 new run").click()

@@ -24,6 +24,21 @@ _RUN_AXE = "await axe.run(document, { resultTypes: ['violations'] })"
 EXPECTED_ERRORS = ("the server responded with a status of", "net::ERR_", "Failed to fetch")
 """The browser's own lines about answers that the test brings about."""
 
+_NOTE_REQUESTS = """
+const send = window.fetch
+window.unanswered = new Set()
+window.fetch = (...request) => {
+  const answer = send(...request)
+  window.unanswered.add(answer)
+  answer.catch(() => {}).then(() => window.unanswered.delete(answer))
+  return answer
+}
+"""
+_WAIT_FOR_ANSWERS = """async address => {
+  await fetch(address)
+  while (window.unanswered.size > 0) await Promise.allSettled(window.unanswered)
+}"""
+
 
 class Visitor:
     """A window with its own storage.
@@ -35,6 +50,7 @@ class Visitor:
         self._context = context
         self.address = address
         self.page = context.new_page()
+        self.page.add_init_script(_NOTE_REQUESTS)
         self.errors: list[str] = []
         self.expected_errors = list(EXPECTED_ERRORS)
         self.foreign_requests: list[str] = []
@@ -51,6 +67,15 @@ class Visitor:
         locator = self.page.get_by_text(text, **options).first
         locator.wait_for()
         return locator
+
+    def wait_until_read(self) -> None:
+        """Wait until the page has read its lists. A run that is accepted later is new to it.
+
+        As soon as the page follows all changes, it reads its lists once more: after the first message of the stream,
+        which is sent before the answer to any later request.
+        """
+        self.page.locator(".connection").get_by_text("Live").wait_for()
+        self.page.evaluate(_WAIT_FOR_ANSWERS, f"{self.address}/-/live")
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other."""
