@@ -230,6 +230,17 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     workers.CRASHES: {"run_id": "r70"},
     suspects.MAX_CRASHES: {"run_ids": '["r70", "r71"]'},
     suspects.SURVIVED: {"run_id": "r70", "attempt": 1},
+    user_limits.RUNNING: {},
+    user_limits.READY_SUSPECTS: {"components": '["agent:solo"]', "now": 1.0},
+    user_limits.CANDIDATES: {
+        "components": '["agent:solo"]',
+        "now": 1.0,
+        "min_crashes": 0,
+        "max_crashes": 1,
+        "full": '["alice"]',
+        "chosen": '["r70"]',
+        "limit": 100,
+    },
     probes.ANY_READY: {"now": 1.0},
     probes.READY: {"components": '["agent:solo"]', "now": 1.0},
     probes.READY_SUSPECT: {"components": '["agent:solo"]', "now": 1.0, "max_per_owner": 2, "worker": "w"},
@@ -453,17 +464,12 @@ def test_nothing_hot_reads_a_whole_table(big: sqlite3.Connection, statement: Sta
     assert all(small.search(step) for step in partial), "only what lives is looked at"
 
 
-def test_a_fair_claim_looks_at_what_is_ready_and_at_work_alone(big: sqlite3.Connection) -> None:
-    parameters = {**HOT[transitions.CLAIM], "max_per_owner": 2}
-    reads = [
-        step
-        for step in plan(big, transitions.CLAIM_FAIRLY, parameters)
-        if re.search(r"(SCAN|SEARCH) (p|b|runs)\b", step)
-    ]
-    assert any("runs_ready" in step for step in reads)
-    assert all(re.search("INDEX|PRIMARY KEY|SCAN [pb]", step) for step in reads), reads
-    assert {step for step in reads if step.startswith("SCAN runs")} == {"SCAN runs USING INDEX runs_ready"}
-    assert any("runs_running" in step for step in reads)
+def test_runs_of_users_without_room_are_passed_over_without_a_look_at_their_rows(big: sqlite3.Connection) -> None:
+    steps = plan(big, user_limits.CANDIDATES, HOT[user_limits.CANDIDATES])
+    assert "SCAN ready USING COVERING INDEX runs_ready" in steps, steps
+    for statement, index in ((user_limits.RUNNING, "runs_running"), (user_limits.READY_SUSPECTS, "runs_suspect")):
+        reads = [step for step in plan(big, statement, HOT[statement]) if "runs" in step]
+        assert [index in step for step in reads] == [True], reads
 
 
 def test_sessions_of_other_components_are_passed_over_without_a_look_at_their_rows(big: sqlite3.Connection) -> None:

@@ -8,7 +8,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import TooManyRequests
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import claims, probes
+from musterd.store import claims, probes, user_limits
 from musterd.store.user_limits import UserLimits
 from tests.support.store import Records
 
@@ -46,6 +46,15 @@ async def test_the_limit_of_a_claim_is_filled_by_others(records: Records) -> Non
     await accepted(records, *(f"a{n}" for n in range(6)))
     await accepted(records, "b1", "b2", caller=BOB)
     assert await claimed(records, limit=3) == ["a0", "a1", "b1"]
+
+
+async def test_a_claim_finds_the_runs_behind_many_of_users_without_room(records: Records) -> None:
+    for user in ("carol", "dave"):
+        caller = Caller(user_id=user, label=user)
+        await accepted(records, *(f"{user}{n}" for n in range(user_limits.CANDIDATES_AT_ONCE)), caller=caller)
+    await accepted(records, "a1", "a2", "a3")
+    assert await claimed(records, limit=5) == ["carol0", "carol1", "dave0", "dave1", "a1"]
+    assert await claimed(records, limit=5) == ["a2"]
 
 
 async def test_a_run_of_a_user_waits_to_be_claimed_even_with_a_slot(records: Records) -> None:

@@ -38,7 +38,9 @@ SCATTERS: Mapping[str, Sequence[str]] = {
     "it claims, or looks for, work of all sessions": (
         "runs_claim",
         "runs_claim_named",
-        "runs_claim_fairly",
+        "owners_running",
+        "owners_ready_suspects",
+        "runs_within_limits",
         "suspects_most_crashes",
         "runs_due",
         "runs_overdue",

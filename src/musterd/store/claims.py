@@ -29,14 +29,13 @@ async def claim(
     :param crashes: the minimum and maximum number of crashes without a new step; by default no suspects.
     :param max_per_owner: how many runs of one user may be at work; 0 means no limit.
     """
-    params = {**_claim_params(worker, components, now, crashes), "limit": limit}
+    params = _claim_params(worker, components, now, crashes)
     if max_per_owner:
-        # Claims that count a user's runs must run one at a time: two that count at once would each find room for one
-        # more run. The lock is a statement of its own, so that the count sees what the previous claim committed.
-        await tx.one(user_limits.TURN, {})
-        rows = await tx.all(transitions.CLAIM_FAIRLY, {**params, "max_per_owner": max_per_owner})
+        run_ids = await user_limits.choose_ready(tx, params, limit, max_per_owner)
+        named = {**params, "run_ids": jsontext.dumps(run_ids)}
+        rows = await tx.all(transitions.CLAIM_NAMED, named) if run_ids else []
     else:
-        rows = await tx.all(transitions.CLAIM, params)
+        rows = await tx.all(transitions.CLAIM, {**params, "limit": limit})
     return await _claimed(tx, rows, now)
 
 

@@ -415,7 +415,9 @@ CREATE INDEX runs_root ON runs (root_id);
 
 CREATE INDEX runs_queued ON runs (lane, seq) WHERE state = 'queued';
 
-CREATE INDEX runs_ready ON runs (priority DESC, queued_at) WHERE state = 'ready';
+CREATE INDEX runs_ready ON runs (priority DESC, queued_at, owner, state) WHERE state = 'ready';
+
+CREATE INDEX runs_suspect ON runs (owner) WHERE state = 'ready' AND crashes >= 2;
 
 CREATE INDEX runs_running ON runs (worker) WHERE state = 'running' AND parent_id IS NULL;
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from musterd.core.states import ACCEPTED_AS, EDGES, FINAL, MEMBER_EDGES, RunState, is_edge
-from musterd.store.crashes import HAS_WAITED, NOTHING_STORED, SUSPECT_FROM
+from musterd.store.crashes import HAS_WAITED, NOTHING_STORED
 from musterd.store.database import Statement
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS
 
@@ -155,38 +155,6 @@ def _claim(name: str, condition: str, order: str) -> Transition:
 CLAIM = _claim("runs_claim", "", "ORDER BY priority DESC, queued_at LIMIT :limit")
 # All of these runs are claimed, so they need no order.
 CLAIM_NAMED = _claim("runs_claim_named", "AND IN_LIST(run_id, :run_ids)", "")
-# Used if the number of a user's running runs is limited; such claims run one at a time (`user_limits.TURN`). Suspects
-# come first in their user's share; otherwise other runs of the user could keep them waiting for ever. `chosen` locks
-# nothing, and a cancel may commit after it was evaluated, so `picked` checks the state once more when it locks the
-# rows.
-CLAIM_FAIRLY = transition(
-    "runs_claim_fairly",
-    [RunState.READY],
-    RunState.RUNNING,
-    f"""WITH placed AS (
-          SELECT run_id, shard, owner, priority, queued_at, crashes,
-                 row_number() OVER (PARTITION BY owner
-                                    ORDER BY CASE WHEN crashes >= {SUSPECT_FROM} THEN 0 ELSE 1 END,
-                                             priority DESC, queued_at) AS place
-          FROM runs WHERE OLD_STATE AND cancel_requested_at IS NULL
-          AND IN_LIST(component_kind || ':' || component_id, :components)
-          AND {HAS_WAITED}),
-        busy AS (
-          SELECT COALESCE(owner, '') AS owner, count(*) AS n FROM runs
-          WHERE parent_id IS NULL AND state = 'running' AND worker IS NOT NULL GROUP BY 1),
-        chosen AS (
-          SELECT p.run_id, p.shard FROM placed p LEFT JOIN busy b ON b.owner = p.owner
-          WHERE p.crashes BETWEEN :min_crashes AND :max_crashes
-          AND (p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :max_per_owner)
-          ORDER BY p.priority DESC, p.queued_at LIMIT :limit),
-        picked AS MATERIALIZED (
-          SELECT run_id, shard FROM runs WHERE (run_id, shard) IN (SELECT run_id, shard FROM chosen)
-          AND OLD_STATE AND cancel_requested_at IS NULL LOCK_FREE_ROWS)
-        UPDATE runs SET NEW_STATE, attempt = attempt + 1, worker = :worker,
-                        started_at = {BEGUN_AT}, not_before = {NOTHING_STORED}
-        WHERE (run_id, shard) IN (SELECT run_id, shard FROM picked)
-        RETURNING {RUN_COLUMNS}""",
-)
 # A stopping attempt and the observer of its dead worker may both release the run, and another worker may claim it in
 # between. The attempt number makes sure that only the attempt that is meant loses the run. `holder` stays, so no other
 # run of the session can start first.

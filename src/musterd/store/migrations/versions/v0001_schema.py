@@ -189,7 +189,8 @@ def _create_run_indexes() -> None:
     _index("runs", "session", ["session_id", "seq"])
     _index("runs", "root", ["root_id"])
     _index("runs", "queued", ["lane", "seq"], "state = 'queued'")
-    _index("runs", "ready", [sa.text("priority DESC"), "queued_at"], "state = 'ready'")
+    _index("runs", "ready", [sa.text("priority DESC"), "queued_at", "owner", "state"], "state = 'ready'")
+    _index("runs", "suspect", ["owner"], "state = 'ready' AND crashes >= 2")
     # Members run and pause, but never wait. In the conditions of the other states the column parent_id would cost a
     # look at the row of every waiting run.
     _index("runs", "running", ["worker"], f"state = 'running' AND {ROOT}")
