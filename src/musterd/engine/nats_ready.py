@@ -67,7 +67,8 @@ class ReadyRuns:
         }
         self._kept: dict[str, list[Msg]] = {name: [] for name in CLASSES}
         """Messages that the worker has not taken yet, by class of priority."""
-        self._is_reopening = self._is_closed = False
+        self._is_lost = self._is_reopening = self._is_closed = False
+        self._retry: asyncio.TimerHandle | None = None
 
     def _consumer(self, component: str, priority_class: str) -> NatsConsumer:
         name = f"{self._subjects.token(component)}-{priority_class}"
@@ -95,27 +96,39 @@ class ReadyRuns:
 
     def reopen(self) -> None:
         """Open it again, after the connection, the stream or a consumer was lost; try until it works."""
+        self._end_retry()
+        self._is_lost = True  # also if it is just being opened: that may have been before the loss
         if not self._is_reopening and not self._is_closed:
             self._is_reopening = True
             self._send(self._open_again())
 
     async def _open_again(self) -> None:
-        self._is_reopening = False
-        for consumer in self._all_consumers():
-            consumer.end_wait()  # NATS knows nothing of its request any more
         try:
-            await self.open()
+            while self._is_lost and not self._is_closed:
+                self._is_lost = False
+                for consumer in self._all_consumers():
+                    consumer.end_wait()  # NATS knows nothing of its request any more
+                await self.open()
         except (NatsError, TimeoutError):
             self._reopen_soon()
             raise
+        finally:
+            self._is_reopening = False
 
     def _reopen_soon(self) -> None:
-        asyncio.get_running_loop().call_later(RETRY_SECONDS, self.reopen)
+        if self._retry is None and not self._is_closed:  # all consumers say that they are lost with their stream
+            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.reopen)
+
+    def _end_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
     def close(self) -> None:
         """Take no more messages, and give back those that have come."""
         if not self._is_closed:
             self._is_closed = True
+            self._end_retry()
             for consumer in self._all_consumers():
                 consumer.close()
             for kept in self._kept.values():

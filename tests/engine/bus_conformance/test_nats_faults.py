@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from nats.errors import Error as NatsError
 
 from musterd.core.errors import StartError
 from musterd.core.states import RunState
+from musterd.engine.nats_ready import ReadyRuns
+from musterd.engine.nats_stream import ReadyStream
 from musterd.engine.nats_subjects import Subjects
 from musterd.engine.process_role import component_key
 from musterd.http.readiness import Readiness
@@ -112,6 +115,43 @@ async def test_a_stream_that_is_deleted_is_made_anew(processes: Processes, own_n
         await jetstream.delete_stream("musterd_ready")
         for number in range(2, 5):
             assert (await api.run("hi", f"r{number}", f"s{number}")).row.state is RunState.COMPLETED
+
+
+async def test_a_stream_that_is_lost_is_opened_by_one_attempt_at_a_time(
+    processes: Processes, own_nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musterd.engine.nats_ready.RETRY_SECONDS", 0.05)
+    async with processes(API, WORKER) as (api, worker):
+        ready: ReadyRuns = worker.server.bus._ready  # type: ignore[attr-defined]
+        stream: ReadyStream = worker.server.bus._stream  # type: ignore[attr-defined]
+        create, at_work, attempts = stream.create, 0, 0
+        fails_once = iter([True])
+        begun, gate = asyncio.Event(), asyncio.Event()
+
+        async def create_when_told() -> None:
+            nonlocal at_work, attempts
+            attempts += 1
+            at_work += 1
+            assert at_work == 1
+            begun.set()
+            await gate.wait()
+            at_work -= 1
+            if next(fails_once, False):
+                raise NatsError("NATS is busy")
+            await create()
+
+        monkeypatch.setattr(stream, "create", create_when_told)
+        for consumer in ready._all_consumers():
+            consumer._on_lost()
+        await begun.wait()
+        ready.reopen()  # the connection was lost as well
+        gate.set()
+        assert (await api.run("hi", "r1", "s1")).row.state is RunState.COMPLETED
+        async with asyncio.timeout(60):
+            while ready._is_reopening or ready._retry is not None:
+                await worker.written()
+        assert (await api.run("hi", "r2", "s2")).row.state is RunState.COMPLETED
+        assert attempts == 2
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"\0", b"", b"x" * 100_000], ids=["bytes", "nul", "empty", "long"])
