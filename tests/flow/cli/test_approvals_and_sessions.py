@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from musterd import Step, StepInput, Workflow
 from tests.support.app import Sample, Serve
 from tests.support.commands import Command, TalkTo
 
@@ -41,6 +42,29 @@ async def test_a_decision_lets_the_run_go_on(
         assert (await musterd("approvals", verb, approval, *options, "--by", "ana")).code == 0
         other = ["reject", "--note", "another reason"]
         assert (await musterd("approvals", other[0], approval, *other[1:])).code == 1
+
+
+async def test_a_step_of_a_workflow_is_listed_with_its_message(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo
+) -> None:
+    def send(step_input: StepInput) -> str:
+        return "sent"
+
+    send_step = Step(name="send", executor=send, requires_confirmation=True, confirmation_message="Send it to all?")
+    plain_step = Step(name="archive", executor=send, requires_confirmation=True)
+    trial = Workflow(id="trial", steps=[send_step, plain_step])
+    async with serve_live(served=Sample([], [], [trial])) as server:
+        talk_to(server)
+        await musterd("run", "trial", "go")
+        ((approval, run_id, *_, about),) = (await musterd("approvals", "ls")).rows
+        assert about == "Send it to all?"
+        shown = (await musterd("approvals", "show", approval)).out
+        assert re.search(r"^step +send\nmessage +Send it to all\?$", shown, re.MULTILINE), shown
+        decided = await musterd("approvals", "approve", approval)
+        assert decided.err.startswith("approved: step send\n")
+        assert (await musterd("runs", "watch", run_id)).code == 3
+        ((*_, about),) = (await musterd("approvals", "ls")).rows
+        assert about == "step archive"
 
 
 async def test_a_change_that_is_none(musterd: Command) -> None:

@@ -9,6 +9,7 @@ from musterd.cli.output import (
     call_text,
     duration,
     iso,
+    one_line,
     print_facts,
     print_json,
     print_table,
@@ -32,7 +33,7 @@ COLUMNS = [
     Column("STATUS"),
     Column("ASKED"),
     Column("LEFT"),
-    Column("CALL", is_text=True),
+    Column("CALL OR STEP", is_text=True),
 ]
 
 
@@ -47,8 +48,27 @@ def print_approvals(approvals: Sequence["Approval"], *, as_json: bool) -> None:
 def _cells(approval: "Approval") -> tuple[Any, ...]:
     is_open = approval.status == "pending" and approval.expires_at is not None
     left = duration((approval.expires_at or 0) - clock.now()) if is_open else ""
-    call = call_text(approval.tool_name or "", approval.tool_args or {})
-    return approval.id, approval.run_id, approval.status, ago(approval.created_at), left, call
+    about = _step_message(approval) or _call(approval)
+    return approval.id, approval.run_id, approval.status, ago(approval.created_at), left, about
+
+
+def _step_of(approval: "Approval") -> dict[str, Any] | None:
+    """The step of a workflow that waits; None: a call waits."""
+    step: dict[str, Any] | None = (approval.raw.get("context") or {}).get("step")
+    return step
+
+
+def _step_message(approval: "Approval") -> str | None:
+    """What the declaration of the step asks a person, or why the step failed."""
+    step = _step_of(approval) or {}
+    keys = ("user_input_message", "confirmation_message", "error_message")
+    return next((str(step[key]) for key in keys if step.get(key)), None)
+
+
+def _call(approval: "Approval") -> str:
+    """What is approved: a call of a tool, or a step of a workflow."""
+    name = approval.tool_name or ""
+    return call_text(name, approval.tool_args or {}) if _step_of(approval) is None else f"step {one_line(name)}"
 
 
 def _until(approval: "Approval") -> str | None:
@@ -68,6 +88,7 @@ def approval_of(client: "Client", name: str) -> "Approval":
 
 def print_approval(approval: "Approval", options: "ServerOptions") -> None:
     """Print an approval, and on standard error how to decide it."""
+    is_step = _step_of(approval) is not None
     facts = (
         ("approval", approval.id),
         ("status", approval.status),
@@ -76,7 +97,9 @@ def print_approval(approval: "Approval", options: "ServerOptions") -> None:
         ("member", approval.member_name),
         ("task", approval.task),
         ("kind", approval.pause_type),
-        ("call", call_text(approval.tool_name or "", approval.tool_args or {})),
+        ("step", approval.tool_name if is_step else None),
+        ("message", _step_message(approval)),
+        ("call", None if is_step else _call(approval)),
         ("does", approval.raw.get("tool_description")),
         ("asked", ago(approval.created_at)),
         ("until", _until(approval)),
@@ -101,7 +124,7 @@ def store_decision(name: str, resolve: Callable[["Client", str], "Approval"], op
             approval = resolve(client, pending.id)
         except InvalidInput as error:
             raise CommandFailed(field_messages(error), ExitCode.USAGE) from error
-    say(f"{approval.status}: {call_text(approval.tool_name or '', approval.tool_args or {})}")
+    say(f"{approval.status}: {_call(approval)}")
     say(f"Watch the run: {command('runs watch', options, approval.run_id)}")
 
 
