@@ -85,8 +85,9 @@ def log_stop(server: Server) -> None:
 
 
 def log_stop_now(server: Server) -> None:
-    """Log how many runs an immediate stop interrupts."""
-    log.warning("stopping now: current steps are interrupted", runs=len(server.engine.live_attempts()))
+    """Log how many runs an immediate stop interrupts, if any."""
+    if count := len(server.engine.live_attempts()):
+        log.warning("stopping now: current steps are interrupted", runs=count)
 
 
 def log_stopped() -> None:
