@@ -878,6 +878,26 @@ async def test_a_declared_schedule_of_a_component_that_is_gone_can_be_deleted(
         assert (await client.get("/schedules"))["data"] == []
 
 
+async def test_a_process_that_starts_first_leaves_the_instants_of_others_to_them(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, other = (Agent(id=name, model="scripted") for name in ("solo-agent", "other"))
+    hourly = Schedule("tick", cron="@hourly", run=agent, message="x")
+    async with in_process(declared(hourly, database=database, agent=agent)) as client:
+        (schedule,) = (await client.get("/schedules"))["data"]
+    path = f"/schedules/{schedule['id']}/runs"
+    async with in_process(declared(database=database, agent=other)) as client:
+        site = Site(client, monkeypatch)
+        monkeypatch.setattr(clock, "now", lambda: schedule["next_run_at"] + 600.0)
+        await client.server.service(ScheduleService).fire_due()
+        assert (await site.ask("GET", path))["data"] == []
+        started_at = clock.monotonic()
+        monkeypatch.setattr(clock, "monotonic", lambda: started_at + 61.0)
+        await client.server.service(ScheduleService).fire_due()
+        (firing,) = (await site.ask("GET", path))["data"]
+        assert (firing["status"], firing["run_id"]) == ("failed", None)
+
+
 async def test_servers_that_start_at_the_same_time_declare_the_same(database_url: str) -> None:
     agent = Agent(id="solo-agent", model="scripted")
     tick = Schedule("tick", cron="@hourly", run=agent, message="tick")

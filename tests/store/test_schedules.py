@@ -49,8 +49,9 @@ def every(_workers: Mapping[str, Collection[str]], due: Sequence[Due]) -> list[s
     return [one.id for one in due]
 
 
-async def look(database: Database, now: float, served: set[str] | None = None) -> Look:
-    return await database.scan(lambda tx: store.look(tx, SERVED if served is None else served, now, 100, every))
+async def look(database: Database, now: float, served: set[str] | None = None, *, leaves_others: bool = False) -> Look:
+    names = SERVED if served is None else served
+    return await database.scan(lambda tx: store.look(tx, names, now, 100, every, leaves_others=leaves_others))
 
 
 async def count(database: Database, table: str) -> int:
@@ -166,6 +167,8 @@ async def test_a_retry_waits_for_a_process_that_serves_its_component(database: D
     unserved = (await look(database, NOW + 3600, {"agent:other"})).firings
     assert [one.id for one in unserved] == ["f3"], "only what has never been tried"
     assert {one.id for one in (await look(database, NOW + 3600)).firings} == {"f1", "f2", "f3"}
+    days_later = NOW + 3 * 86_400
+    assert (await look(database, days_later, {"agent:other"}, leaves_others=True)).firings == []
 
 
 async def test_firings_go_with_their_schedule_or_in_time(database: Database) -> None:

@@ -118,6 +118,7 @@ class Firer:
         self._rights = rights
         self._database = server.database
         self._worker_id = server.engine.worker_id
+        self._started_at = clock.monotonic()
 
     async def fire_due(self, within_seconds: float) -> None:
         """Do everything that is due, also what becomes due within some seconds.
@@ -127,7 +128,15 @@ class Firer:
         while True:
             now = clock.now()
             look = await self._database.scan(
-                partial(store.look, served=self._server.served, now=now, limit=CANDIDATES, choose=self._choose)
+                partial(
+                    store.look,
+                    served=self._server.served,
+                    now=now,
+                    limit=CANDIDATES,
+                    choose=self._choose,
+                    # After an outage of all processes, the first one must not fail what the next one will serve.
+                    leaves_others=clock.monotonic() - self._started_at < store.UNSERVED_SECONDS,
+                )
             )
             # Sorted: processes that lock the same sessions in one transaction should do it in the same order.
             has_fired = await self._each(sorted(look.due, key=_session_of), self.fire)

@@ -306,15 +306,19 @@ async def is_any_due(tx: Tx, now: float) -> bool:
     return await tx.one(ANY_DUE, {"now": now}) is not None
 
 
-async def look(tx: Tx, served: Collection[str], now: float, limit: int, choose: Choose) -> Look:
+async def look(
+    tx: Tx, served: Collection[str], now: float, limit: int, choose: Choose, *, leaves_others: bool = False
+) -> Look:
     """What there is to do.
 
     :param served: the components of this process. What is due of others is left to their processes for a while.
     :param limit: among how many of the longest due ones to choose.
     :param choose: chooses among due schedules, and among firings.
+    :param leaves_others: leave it to them however late it is, because their processes may be starting too.
     """
-    params = {"served": jsontext.dumps(sorted(served)), "now": now, "unserved": now - UNSERVED_SECONDS}
-    params |= {"given_up": now - GIVEN_UP_SECONDS, "limit": limit}
+    params: dict[str, Any] = {"served": jsontext.dumps(sorted(served)), "now": now, "limit": limit}
+    params["unserved"] = 0.0 if leaves_others else now - UNSERVED_SECONDS
+    params["given_up"] = 0.0 if leaves_others else now - GIVEN_UP_SECONDS
     next_due = await tx.one(NEXT_DUE, params)
     workers = {row["id"]: frozenset(json.loads(row["components"])) for row in await tx.all(WORKERS, {})}
     is_left, rows = False, list[Sequence[Row]]()
