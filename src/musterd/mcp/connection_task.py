@@ -49,8 +49,11 @@ class ListedTools:
 class ConnectionTask:
     """One connection, from opening to closing.
 
-    ``has_lost_session`` says that the server no longer knows the session, because it was restarted or the session
-    expired. Then no more requests are made, and the connection is closed when those in flight have ended.
+    After a request that did not reach the server, no more requests are made, and the connection is closed when those in
+    flight have ended.
+
+    :ivar has_lost_session: whether the server no longer knows the session, because it was restarted or the session
+        expired.
     """
 
     def __init__(self, server: MCPServer, limits: Limits) -> None:
@@ -62,6 +65,7 @@ class ConnectionTask:
         self._tool_list: ListedTools | None = None
         self._inbox = Inbox(limits, self._tools_changed)
         self.has_lost_session = False
+        self._is_draining = False
         self._request_count = 0
         # It gets its own context, because it outlives the run that opened it.
         self._task = asyncio.create_task(self._run(), name=f"mcp {server.known_as}", context=Context())
@@ -70,7 +74,7 @@ class ConnectionTask:
     @property
     def is_over(self) -> bool:
         """Whether no more calls can be made."""
-        return self._task.done() or self._closing.is_set() or self._inbox.is_broken or self.has_lost_session
+        return self._task.done() or self._closing.is_set() or self._inbox.is_broken or self._is_draining
 
     def begin_close(self) -> None:
         """Start to close the connection; do not wait."""
@@ -158,16 +162,14 @@ class ConnectionTask:
         finally:
             self._request_count -= 1
             # Not before: closing would leave the outcome of the other requests unknown.
-            if self.has_lost_session and not self._request_count:
+            if self._is_draining and not self._request_count:
                 self._closing.set()
 
     async def _translated(self, error: SdkError) -> Exception:
         cause = cause_of(error.data)
-        if cause is Cause.FORGOTTEN:
-            self.has_lost_session = True
-            return RetryTool(self._reason(error))
-        if cause is Cause.NOT_SENT:
-            self._closing.set()
+        if cause in (Cause.FORGOTTEN, Cause.NOT_SENT):
+            self._is_draining = True
+            self.has_lost_session |= cause is Cause.FORGOTTEN
             return RetryTool(self._reason(error))
         if cause is Cause.UNUSABLE:
             return UnusableAnswer(self._reason(error))

@@ -14,6 +14,7 @@ from musterd import MCPServer, ToolContext
 from musterd.core import clock, trace_context
 from musterd.core.settings import Settings
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
+from musterd.http_client.httpx_transport import httpx_transport
 from musterd.mcp import Servers
 from musterd.mcp.connection import Connection
 from musterd.mcp.limits import Limits
@@ -184,6 +185,38 @@ async def test_calls_that_an_http_server_forgot_the_session_of_are_all_made_in_a
         answers = await asyncio.gather(*(servers.call(server, "send", {"text": text}, CONTEXT) for text in texts))
     assert answers == [f"sent {text}" for text in texts]
     assert sorted(calls(tmp_path)) == [f"send {text} key1" for text in texts]
+
+
+async def test_a_call_that_cannot_be_sent_leaves_the_other_calls_alone(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_held, gate = asyncio.Event(), asyncio.Event()
+
+    def transport(library: Any, open_session: Any) -> Any:
+        chosen = httpx_transport(library, open_session)
+        send = chosen.handle_async_request
+
+        async def hold_or_refuse(request: Any) -> Any:
+            content = await request.aread()
+            if b"held" in content:
+                is_held.set()
+                await gate.wait()
+            if b"unsent" in content:
+                raise library.ConnectError("no route")
+            return await send(request)
+
+        chosen.handle_async_request = hold_or_refuse
+        return chosen
+
+    monkeypatch.setattr("musterd.mcp.http.httpx_transport", transport)
+    with HttpServer(tmp_path) as http:
+        server = MCPServer(url=http.url, connect_seconds=CONNECT_SECONDS)
+        held = asyncio.ensure_future(servers.call(server, "send", {"text": "held"}, CONTEXT))
+        await is_held.wait()
+        with pytest.raises(RetryTool, match="cannot be reached"):
+            await servers.call(server, "send", {"text": "unsent"}, CONTEXT)
+        gate.set()
+        assert await held == "sent held"
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
