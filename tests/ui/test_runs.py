@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,28 @@ def test_active_runs_stand_first_and_above_all_those_that_need_a_person(
     visitor.check()
     if size == PHONE:
         assert visitor.small_targets() == []
+
+
+def test_a_run_at_work_shows_its_question_its_time_and_its_cost_on_a_phone(
+    site: Deployment, server: Process, open_visitor: Callable[..., Visitor]
+) -> None:
+    server.accepted(f"{TRACK.format('SE1')} {REFUND}", "both", DESK_RUNS, "s1")
+    site.reached("SE1")
+    visitor = open_visitor(server, size=PHONE)
+    visitor.open()
+    row = visitor.page.locator("tr.run")
+    expect(row).to_contain_text("Running")
+    expect(row).to_contain_text("May Support desk call refund_payment?")
+    expect(row.locator(".card-figures")).to_contain_text(re.compile(r"s · (\$|price)"))
+    visitor.page.get_by_role("button", name="Search or jump to").click()
+    visitor.press("Escape")
+    row.get_by_role("link").click()
+    visitor.page.get_by_role("button", name="1 question for you").click()
+    question = visitor.page.get_by_role("region", name="Question for you")
+    expect(question).to_be_focused()
+    expect(question.get_by_role("heading")).to_be_in_viewport(ratio=1)
+    assert visitor.small_targets() == []
+    visitor.check()
 
 
 @pytest.mark.usefixtures("runs")

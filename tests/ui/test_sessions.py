@@ -50,6 +50,7 @@ def test_a_session_reads_as_a_conversation(
     turns = visitor.page.get_by_role("article")
     expect(turns).to_have_count(3)
     expect(turns.nth(1)).to_contain_text("Failed")
+    expect(turns.nth(2).get_by_role("heading", name="May Support desk")).to_be_in_viewport(ratio=1)
     visitor.check()
     if size == PHONE:
         assert visitor.small_targets() == []

@@ -6568,7 +6568,7 @@ export interface components {
             input: string;
             /**
              * Outcome
-             * @description The first 200 characters of the answer, or of what a cancelled run had produced; the error's message of a failed run; what a paused run waits for.
+             * @description The first 200 characters of the answer, or of what a cancelled run had produced; the error's message of a failed run; the question of a run that needs a person.
              */
             outcome: string | null;
             /**
@@ -6637,7 +6637,7 @@ export interface components {
             input: string;
             /**
              * Outcome
-             * @description The first 200 characters of the answer, or of what a cancelled run had produced; the error's message of a failed run; what a paused run waits for.
+             * @description The first 200 characters of the answer, or of what a cancelled run had produced; the error's message of a failed run; the question of a run that needs a person.
              */
             outcome: string | null;
             /**

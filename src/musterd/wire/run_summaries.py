@@ -32,7 +32,7 @@ class RunSummary(TypedDict):
         str | None,
         Field(
             description=f"The first {SUMMARY_CHARACTERS} characters of the answer, or of what a cancelled run had "
-            "produced; the error's message of a failed run; what a paused run waits for."
+            "produced; the error's message of a failed run; the question of a run that needs a person."
         ),
     ]
     created_at: UnixTime
@@ -117,10 +117,12 @@ def run_summary(run: SummarizedRun) -> RunSummary:
 
 def outcome_of(run: SummarizedRun) -> str | None:
     """What became of the run, or what it waits for."""
-    if run.state is RunState.PAUSED:
-        others = f" (and {run.waiting - 1} more)" if run.waiting > 1 else ""
-        return None if run.question is None else question_text(run.question)[:SUMMARY_CHARACTERS] + others
-    return (run.answer or None) if run.state.is_final else None
+    if run.state.is_final:
+        return run.answer or None
+    if run.question is None:
+        return None
+    others = f" (and {run.waiting - 1} more)" if run.waiting > 1 else ""
+    return question_text(run.question)[:SUMMARY_CHARACTERS] + others
 
 
 def rounded(at: float | None) -> float | None:

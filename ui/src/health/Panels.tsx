@@ -195,7 +195,7 @@ function ProcessRow({ process, now, isGone = false }: ProcessRowProps) {
 /** `1 s`: a heartbeat is not exact to the millisecond. */
 function wholeSeconds(seconds: number): string {
   const whole = Math.max(1, Math.round(seconds));
-  return whole < 60 ? `${whole}\u2009s` : formatDuration(whole);
+  return whole < 60 ? `${whole}\u202fs` : formatDuration(whole);
 }
 
 export function UsagePanel({ usage }: { usage: DayUsage }) {

@@ -51,10 +51,12 @@ export function RunHeader({ run, actions, onRerun }: RunHeaderProps) {
               />
             )}
             {run.waiting > (run.status === "PAUSED" ? 1 : 0) ? (
-              <span className="tag" data-tone="wait">
-                <Hand className="icon-small" aria-hidden="true" />
-                {run.waiting === 1 ? "1 question for you" : `${run.waiting} questions for you`}
-              </span>
+              <button type="button" className="show-question" onClick={showQuestion}>
+                <span className="tag" data-tone="wait">
+                  <Hand className="icon-small" aria-hidden="true" />
+                  {run.waiting === 1 ? "1 question for you" : `${run.waiting} questions for you`}
+                </span>
+              </button>
             ) : null}
             {attempt > 1 ? (
               <span title="Another process took the run over after its process was lost.">
@@ -109,6 +111,13 @@ export function RunHeader({ run, actions, onRerun }: RunHeaderProps) {
       </p>
     </>
   );
+}
+
+/** Bring the first open question into view; from there the keys that decide work. */
+function showQuestion() {
+  const card = document.querySelector<HTMLElement>(".question-card");
+  card?.scrollIntoView({ block: "nearest" });
+  card?.focus({ preventScroll: true });
 }
 
 function ActionProblem({ actions }: { actions: ReturnType<typeof useRunActions> }) {

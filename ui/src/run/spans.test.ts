@@ -152,7 +152,7 @@ test("a leader's wait for its members is one bar that names them, from the first
   expect([live?.label, live?.end, spanDescription(live as Span, START + 11)]).toEqual([
     "waiting for Returns",
     null,
-    expect.stringContaining("waiting, 2.00\u2009s"),
+    expect.stringContaining("waiting, 2.00\u202fs"),
   ]);
 });
 

@@ -92,6 +92,7 @@ function OlderRunsButton({ older, label }: { older: OlderRuns; label: string }) 
 
 const RunRow = memo(function RunRow({ run }: { run: RunSummary }) {
   const line = describeRun(run);
+  const end = run.ended_at ?? (isFinal(run.status) ? run.started_at : null);
   const details = [
     run.component_name || run.component_id,
     run.user_id ? `by ${run.user_id}` : null,
@@ -106,7 +107,14 @@ const RunRow = memo(function RunRow({ run }: { run: RunSummary }) {
         <Link className="request" href={`/runs/${encodeURIComponent(run.run_id)}`} data-row>
           {run.input || run.run_id}
         </Link>
-        <span className="details">{details.filter(Boolean).join(" · ")}</span>
+        <span className="details">
+          {details.filter(Boolean).join(" · ")}
+          <span className="card-figures">
+            {" · "}
+            <Duration from={run.started_at} to={end} />
+            {run.totals ? ` · ${formatCost(run.totals.cost, "price unknown")}` : null}
+          </span>
+        </span>
       </td>
       <td className="line-cell" data-tone={line.tone ?? undefined}>
         <span className="line">{line.text}</span>
@@ -115,7 +123,7 @@ const RunRow = memo(function RunRow({ run }: { run: RunSummary }) {
         <Time at={run.started_at ?? run.created_at} />
       </td>
       <td className="numeric figure-cell">
-        <Duration from={run.started_at} to={run.ended_at ?? (isFinal(run.status) ? run.started_at : null)} />
+        <Duration from={run.started_at} to={end} />
       </td>
       <td className="numeric figure-cell">
         <Tokens totals={run.totals} />

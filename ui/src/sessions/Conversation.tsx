@@ -53,6 +53,17 @@ export function Conversation({ session, item }: ConversationProps) {
   );
 }
 
+const ABOVE_QUESTION = 8;
+
+/** The end, but no further than to the first open question: its sentence must be in view, not only its buttons. */
+function pinnedTop(scroll: HTMLElement): number {
+  const end = scroll.scrollHeight - scroll.clientHeight;
+  const question = scroll.querySelector(".question-card");
+  if (question === null) return end;
+  const above = question.getBoundingClientRect().top - scroll.getBoundingClientRect().top;
+  return Math.max(0, Math.min(end, scroll.scrollTop + above - ABOVE_QUESTION));
+}
+
 /** Keeps the end in view while the reader is there; elsewhere the text stays where it is. */
 function Scroll({ turns, children }: { turns: readonly Turn[]; children: React.ReactNode }) {
   const element = useRef<HTMLElement>(null);
@@ -70,7 +81,10 @@ function Scroll({ turns, children }: { turns: readonly Turn[]; children: React.R
     const content = scroll?.firstElementChild;
     if (!scroll || !content) return;
     const observer = new ResizeObserver(() => {
-      if (isAtEnd.current) scroll.scrollTop = scroll.scrollHeight;
+      if (isAtEnd.current) {
+        scroll.scrollTop = pinnedTop(scroll);
+        top.current = scroll.scrollTop; // this is not the reader who scrolls up
+      }
       height.current = scroll.scrollHeight;
     });
     observer.observe(content);

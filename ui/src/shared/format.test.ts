@@ -10,7 +10,7 @@ import {
   plural,
 } from "./format";
 
-const plain = (text: string) => text.replaceAll("\u2009", " ");
+const plain = (text: string) => text.replaceAll(/[\u202f\u00a0]/g, " ");
 
 describe("durations", () => {
   test.each([

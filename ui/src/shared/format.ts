@@ -1,6 +1,7 @@
-/** Numbers and times as text. A thin space stands before units. */
+/** Numbers and times as text. A narrow space stands before units; no line breaks inside. */
 
-const THIN = "\u2009";
+const THIN = "\u202f";
+const SPACE = "\u00a0";
 const DASH = "–";
 const counts = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -16,11 +17,11 @@ export function formatDuration(seconds: number | null | undefined): string {
   if (span < 9.995) return `${span.toFixed(2)}${THIN}s`;
   if (span < 59.95) return `${span.toFixed(1)}${THIN}s`;
   const whole = Math.round(span);
-  if (whole < 3600) return `${Math.floor(whole / 60)}${THIN}m ${pad(whole % 60)}${THIN}s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}${THIN}m${SPACE}${pad(whole % 60)}${THIN}s`;
   const minutes = Math.floor(whole / 60);
-  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)}${THIN}h ${pad(minutes % 60)}${THIN}m`;
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)}${THIN}h${SPACE}${pad(minutes % 60)}${THIN}m`;
   const hours = Math.floor(minutes / 60);
-  return `${Math.floor(hours / 24)}${THIN}d ${hours % 24}${THIN}h`;
+  return `${Math.floor(hours / 24)}${THIN}d${SPACE}${hours % 24}${THIN}h`;
 }
 
 /** How long after the start something happened: to the millisecond, so that neighbours can be told apart. */
@@ -28,7 +29,7 @@ export function formatOffset(seconds: number): string {
   const span = Math.max(0, seconds);
   if (span < 60) return `${span.toFixed(3)}${THIN}s`;
   const minutes = Math.floor(span / 60);
-  return `${minutes}${THIN}m ${(span - minutes * 60).toFixed(3).padStart(6, "0")}${THIN}s`;
+  return `${minutes}${THIN}m${SPACE}${(span - minutes * 60).toFixed(3).padStart(6, "0")}${THIN}s`;
 }
 
 /** Today as a clock, older with the date. */

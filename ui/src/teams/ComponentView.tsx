@@ -127,7 +127,15 @@ function LastRuns({ kind, id, Heading }: LastRunsProps) {
         {rows.map((run) => (
           <Link key={run.run_id} href={`/runs/${encodeURIComponent(run.run_id)}`} className="run-row">
             <Status status={shownStatus(run)} />
-            <span className="truncate">{run.input}</span>
+            <span className="truncate">
+              {run.waiting > 0 ? (
+                <span className="tag mr-1.5" data-tone="wait">
+                  <Hand className="icon-small" aria-hidden="true" />
+                  Needs you
+                </span>
+              ) : null}
+              {run.input}
+            </span>
             <span className="text-meta text-ink-3">
               <Time at={run.created_at} />
             </span>

@@ -55,6 +55,7 @@ export function QuestionCard({ approval, cards, hasKeys = false }: QuestionCardP
       ref={section}
       className={isOpen ? "panel question-card" : "panel"}
       aria-label={isOpen ? "Question for you" : undefined}
+      tabIndex={isOpen ? -1 : undefined}
     >
       <div className="card-head">
         {isOpen ? <Hand className="icon" aria-hidden="true" /> : null}

@@ -8,7 +8,7 @@ const HOUR = 3600;
 it("says what happens without a decision, and when", () => {
   const question = { ...REFUND, default_decision: "reject" as const };
   expect(deadlineText({ ...question, expires_at: NOON + 4 * HOUR }, NOON)).toBe(
-    "Without a decision, the call is rejected at 16:00, in 4\u2009h 00\u2009m",
+    "Without a decision, the call is rejected at 16:00, in 4\u202fh\u00a000\u202fm",
   );
   expect(deadlineText({ ...question, default_decision: null, expires_at: NOON + 7 * 24 * HOUR }, NOON + 1)).toBe(
     "Without a decision, the run fails on 4 Dec, 12:00, in 7 days",

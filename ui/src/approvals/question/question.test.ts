@@ -35,7 +35,7 @@ describe("the words of a question", () => {
   });
 
   it("puts the arguments in one line", () => {
-    expect(argumentLine(REFUND.tool_args)).toBe("4417 · 14.9 · Parcel lost in transit");
+    expect(argumentLine(REFUND.tool_args)).toBe("4417 · amount_eur 14.9 · Parcel lost in transit");
     expect(argumentLine({ text: "a".repeat(80), none: null })).toBe(`${"a".repeat(59)}…`);
     expect(argumentLine(null)).toBe("");
   });

@@ -89,9 +89,14 @@ export function reasonOf(approval: Approval): string {
 
 /** The call's values in one line: "4417 · 14.9 · Parcel lost in transit". */
 export function argumentLine(args: JsonObject | null): string {
-  const values = Object.values(args ?? {}).filter((value) => value !== null && value !== "");
-  const line = values.slice(0, LINE_VALUES).map((value) => shorten(argumentText(value), VALUE_CHARACTERS));
-  return line.join(" · ");
+  const given = Object.entries(args ?? {}).filter(([, value]) => value !== null && value !== "");
+  return given.slice(0, LINE_VALUES).map(namedValue).join(" · ");
+}
+
+/** A text as it is; a number or boolean says nothing without its name. */
+function namedValue([name, value]: [string, Json]): string {
+  const text = shorten(argumentText(value), VALUE_CHARACTERS);
+  return typeof value === "string" ? text : `${name} ${text}`;
 }
 
 /** One value as a person reads it: texts as they are, everything else as JSON. */

@@ -55,9 +55,8 @@ function Takeover({ attempt, since }: { attempt: number; since: number }) {
       <Banner tone="run" icon={RotateCcw}>
         {`Attempt ${attempt} since `}
         <Time at={since} />
-        <br />
-        <span className="font-normal">
-          Another process took the run over. Calls that were cut off are made again if they may be, and otherwise a
+        <span className="only-desk font-normal">
+          : another process took the run over. Calls that were cut off are made again if they may be, and otherwise a
           person is asked.
         </span>
       </Banner>

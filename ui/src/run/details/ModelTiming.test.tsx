@@ -33,16 +33,16 @@ test("a model call says when its answer began, how fast it arrived, and for how 
     ],
     "t0/m",
   );
-  expect(screen.getByText("Answer began").nextSibling?.textContent).toBe("after 2.00\u2009s");
+  expect(screen.getByText("Answer began").nextSibling?.textContent).toBe("after 2.00\u202fs");
   expect(screen.getByText("Speed").nextSibling?.textContent).toBe("30 tokens per second");
-  expect(screen.getByText("Loading").nextSibling?.textContent).toContain("20.0\u2009s");
-  expect(spanDescription(span, 0)).toContain("answer began after 2.00\u2009s");
+  expect(screen.getByText("Loading").nextSibling?.textContent).toContain("20.0\u202fs");
+  expect(spanDescription(span, 0)).toContain("answer began after 2.00\u202fs");
 });
 
 test("an answer that arrived in one piece has no speed", () => {
   const usage = { input_tokens: 900, output_tokens: 18 };
   show([runStep("t0/m", 1, 6, { kind: "model", name: "local", usage, first_token_seconds: 6 })], "t0/m");
-  expect(screen.getByText("Answer began").nextSibling?.textContent).toBe("after 6.00\u2009s, and arrived in one piece");
+  expect(screen.getByText("Answer began").nextSibling?.textContent).toBe("after 6.00\u202fs, and arrived in one piece");
   expect(screen.queryByText("Speed")).toBeNull();
 });
 

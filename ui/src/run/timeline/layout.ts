@@ -38,18 +38,20 @@ const INDENT = 20;
 const WIDTH_STEP = 8;
 
 /**
- * As wide as the longest name needs, within limits.
+ * As wide as the longest name needs, or the reason why a member failed or waits, within limits.
  *
  * @param width of the whole timeline.
- * @param measure the width of a name.
+ * @param measure the width of a text in the font of names.
  */
 export function namesWidth(lanes: readonly Lane[], width: number, measure: (name: string) => number): number {
   const needed = lanes.map(
     (lane) =>
       BESIDE_NAME +
       Math.max(0, lane.depth - 1) * INDENT +
-      measure(laneTitle(lane)) +
-      (lane.cost === null ? 0 : COST_WIDTH),
+      Math.max(
+        measure(laneTitle(lane)) + (lane.cost === null ? 0 : COST_WIDTH),
+        lane.state === "failed" || lane.state === "waiting" ? measure(lane.note) : 0,
+      ),
   );
   const widest = Math.ceil(Math.max(...needed) / WIDTH_STEP) * WIDTH_STEP;
   return Math.max(NAMES_LEAST, Math.min(widest, NAMES_MOST, Math.floor(width * NAMES_SHARE)));

@@ -25,5 +25,5 @@ test("a text has the time at which it was complete, and how long it took", () =>
   const { container } = render(<EntryView entry={call} isTimed members={new Map()} calls={new Map()} />);
   const times = [...container.querySelectorAll("time")].map((time) => time.dateTime);
   expect(times).toEqual([new Date((START + 61) * 1000).toISOString()]);
-  expect(container.textContent).toContain(`${formatTime(START + 61)} · 1\u2009m 00\u2009s`);
+  expect(container.textContent).toContain(`${formatTime(START + 61)} · 1\u202fm\u00a000\u202fs`);
 });
