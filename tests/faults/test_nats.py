@@ -26,7 +26,7 @@ def run_driven_by(site: Deployment, process: Process, worker: str) -> str:
     """The id of a run that this process accepted and drives. One that has not imported everything leaves its first runs
     to others."""
     for run_id in map(str, range(20)):
-        process.accepted("[[SLEEP 60000]]", run_id)
+        process.accepted("[[SLEEP 60000]]", run_id, session_id=run_id)  # one that waits for no other
         until(partial(is_driven, site, run_id), "a process drives it")
         if site.run(run_id)["worker"] == worker:
             return run_id
