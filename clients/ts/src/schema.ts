@@ -5257,7 +5257,7 @@ export interface components {
         OnBusy: "enqueue" | "reject" | "interrupt" | "parallel";
         /**
          * OnMissed
-         * @description What happens to instants that no process was there for.
+         * @description What happens to missed instants.
          * @enum {string}
          */
         OnMissed: "once" | "skip" | "all";
@@ -6840,12 +6840,12 @@ export interface components {
             retry_delay_seconds: number;
             /**
              * Jitter Seconds
-             * @description Fire later than each instant by a constant part of this.
+             * @description Most seconds by which a firing is later than its instant; constant for each schedule.
              * @default 0
              */
             jitter_seconds: number;
             /**
-             * @description What happens to instants that no process was there for: once, skip, all.
+             * @description What happens to missed instants: once, skip, all.
              * @default once
              */
             on_missed: components["schemas"]["OnMissed"];

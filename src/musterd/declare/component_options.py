@@ -301,8 +301,8 @@ class ComponentOptions(Declared):
         default=False,
         metadata=about(
             FLAG,
-            f"Add the tool `{UPDATE_MEMORY}`, with which the model has memories changed; `update_memory_on_run` then "
-            "has no effect.",
+            f"Add the tool `{UPDATE_MEMORY}`, with which the model requests changes of memories; "
+            "`update_memory_on_run` then has no effect.",
         ),
     )
     learning: bool = field(

@@ -63,7 +63,7 @@ class Knowledge(Declared):
     chunk_characters: int = field(default=1200, metadata=about(POSITIVE, "The longest chunk, in characters."))
     per_user: bool = field(
         default=False,
-        metadata=about(FLAG, "Whether a user finds only what that user has added, and what the operator has."),
+        metadata=about(FLAG, "Users find only their own contents and those of the operator."),
     )
     folder: str | Path | None = field(
         default=None, metadata=about(_FOLDER, "A folder whose files are its contents, compared when the server starts.")

@@ -69,14 +69,14 @@ class Schedule(Declared):
         default_factory=dict, metadata=about(OBJECT, "Further fields of the request that starts a run.")
     )
     jitter_seconds: int = field(
-        default=0, metadata=about(COUNT, "Fire later than each instant by a constant part of this.")
+        default=0,
+        metadata=about(COUNT, "Most seconds by which a firing is later than its instant; constant for each schedule."),
     )
     on_missed: str = field(
         default="once",
         metadata=about(
             one_of("once", "skip", "all"),
-            "What happens to instants that no process was there for: `once` (the last one fires for all), `skip`, "
-            "`all` (at most 100).",
+            "What happens to missed instants: `once` (the last one fires for all), `skip`, `all` (at most 100).",
         ),
     )
     grace_seconds: int = field(default=3600, metadata=about(COUNT, "How late a missed instant may still fire."))

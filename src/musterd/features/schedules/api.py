@@ -189,10 +189,10 @@ class ScheduleCreate(_ScheduleBody):
     timeout_seconds: Timeout = Field(3600, description="How long a run may take.")
     max_retries: Retries = Field(0, description="How often a failed run is continued.")
     retry_delay_seconds: RetryDelay = 60
-    jitter_seconds: UpToADay = Field(0, description="Fire later than each instant by a constant part of this.")
-    on_missed: OnMissed = Field(
-        OnMissed.ONCE, description="What happens to instants that no process was there for: once, skip, all."
+    jitter_seconds: UpToADay = Field(
+        0, description="Most seconds by which a firing is later than its instant; constant for each schedule."
     )
+    on_missed: OnMissed = Field(OnMissed.ONCE, description="What happens to missed instants: once, skip, all.")
     grace_seconds: UpToADay = Field(3600, description="How late a missed instant may still fire.")
     overlap: Overlap = Field(
         Overlap.ENQUEUE, description="What a firing does while an earlier run of its session is active."

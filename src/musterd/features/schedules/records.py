@@ -25,7 +25,7 @@ _RUNS = re.compile(rf"/({'|'.join(get_args(ComponentKind))})s/([^/?#]+)/runs")
 
 
 class OnMissed(StrEnum):
-    """What happens to instants that no process was there for."""
+    """What happens to missed instants."""
 
     ONCE = "once"  # the last one fires for all
     SKIP = "skip"  # none fires
