@@ -109,11 +109,13 @@ const RunRow = memo(function RunRow({ run }: { run: RunSummary }) {
         </Link>
         <span className="details">
           {details.filter(Boolean).join(" · ")}
-          <span className="card-figures">
-            {" · "}
-            <Duration from={run.started_at} to={end} />
-            {run.totals ? ` · ${formatCost(run.totals.cost, "price unknown")}` : null}
-          </span>
+          {run.started_at === null ? null : (
+            <span className="card-figures">
+              {" · "}
+              <Duration from={run.started_at} to={end} />
+              {run.totals ? ` · ${formatCost(run.totals.cost)}` : null}
+            </span>
+          )}
         </span>
       </td>
       <td className="line-cell" data-tone={line.tone ?? undefined}>

@@ -22,6 +22,11 @@ test.each([
   [runOf({ activity: activity("model") }), "Shipping is calling the model", null],
   [runOf({ cancel_requested_at: 1_002 }), "Cancelling", "idle"],
   [runOf({ waiting: 1, activity: activity("writing") }), "1 question for you. Shipping is writing", "wait"],
+  [
+    runOf({ waiting: 1, outcome: "May Billing pay?", activity: activity("writing") }),
+    "May Billing pay? Shipping is writing",
+    "wait",
+  ],
   [runOf({ status: "PAUSED", waiting: 1, outcome: "May Rollout call deploy?" }), "May Rollout call deploy?", "wait"],
   [runOf(), "Starting", null],
 ])("%#", (run, text, tone) => expect(describeRun(run)).toEqual({ text, tone }));

@@ -20,10 +20,14 @@ export function describeRun(run: RunSummary): Line {
   if (run.waiting > 0) {
     const question = firstLine(run.outcome) || `${plural(run.waiting, "question")} for you`;
     const activity = describeActivity(run);
-    return { text: activity ? `${question}. ${activity}` : question, tone: "wait" };
+    return { text: activity ? `${sentence(question)} ${activity}` : question, tone: "wait" };
   }
   if (run.status === "PAUSED") return { text: firstLine(run.outcome) || "Waits for a decision", tone: "wait" };
   return { text: describeActivity(run) || "Starting", tone: null };
+}
+
+function sentence(text: string): string {
+  return /[.?!…)]$/.test(text) ? text : `${text}.`;
 }
 
 /** `Shipping is writing`; empty while nothing is known, or only that the run waits. */
