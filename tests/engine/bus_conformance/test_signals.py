@@ -60,6 +60,7 @@ async def test_a_cancel_reaches_a_run_whose_attempt_does_not_exist_yet(
 ) -> None:
     model.hold("wait")
     async with processes(API, WORKER) as (api, worker):
+        await worker.idle()  # the claims with which it starts are over; one of them would find the run
         write, is_claimed, goes_on = worker.database.write, asyncio.Event(), asyncio.Event()
 
         async def write_and_wait(work: Any) -> Any:
