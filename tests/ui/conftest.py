@@ -19,7 +19,7 @@ from tests.ui.visitor import Visitor
 from tools.install import browser_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from playwright.sync_api import Browser
 
@@ -28,6 +28,7 @@ PAGE = Path(musterd.__file__).parent / "ui_dist" / "index.html"
 KEY = "a-secret-key"
 DESK = (1440, 900)
 PHONE = (390, 844)
+VISITORS = pytest.StashKey[list[Visitor]]()
 PATIENCE_MS = 60_000
 """How long an expectation or an action waits: on a busy machine a page is late, not wrong."""
 
@@ -89,10 +90,21 @@ def keyed_server(site: Deployment, monkeypatch: pytest.MonkeyPatch) -> Process:
     return site.serve()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what the windows show to the report of a test that failed."""
+    report = yield
+    if report.when == "call" and report.failed and VISITORS in item.stash:
+        for number, visitor in enumerate(item.stash[VISITORS]):
+            report.sections.append((f"Window {number}", visitor.describe()))
+    return report
+
+
 @pytest.fixture
-def open_visitor(browser: Browser) -> Iterator[Callable[..., Visitor]]:
+def open_visitor(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
     """Opens windows: ``open_visitor(server, size=PHONE, theme="dark")``. Each has its own storage."""
     visitors: list[Visitor] = []
+    request.node.stash[VISITORS] = visitors
 
     def open_one(
         server: Process | str,

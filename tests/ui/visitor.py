@@ -139,6 +139,12 @@ class Visitor:
         yield lambda: task_seconds() - start
         session.detach()
 
+    def describe(self) -> str:
+        """What the window shows, for the report of a test that failed."""
+        unanswered = self.page.evaluate("() => window.unanswered?.size ?? 0")
+        text = self.page.locator("body").inner_text(timeout=5_000)
+        return f"{self.page.url}, {unanswered} requests without an answer, errors {self.errors}\n{text}"
+
     def close(self) -> None:
         """Close the window."""
         self._context.close()
