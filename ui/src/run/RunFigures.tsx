@@ -66,8 +66,12 @@ export function RunFigures({ run, steps, spans, isLoading }: RunFiguresProps) {
           <small>{takenOver === 1 ? " step" : " steps"}</small>
         </div>
       ) : null}
+      {/* On a phone, an open question takes the place of the downtime. */}
       {downtime.length > 0 ? (
-        <div className="figure is-downtime" title={downtime.map(downtimeText).join("\n")}>
+        <div
+          className={`figure is-downtime${run.waiting > 0 ? " gives-way" : ""}`}
+          title={downtime.map(downtimeText).join("\n")}
+        >
           <span>Downtime</span>
           <b>
             <DowntimeSum bands={downtime} />

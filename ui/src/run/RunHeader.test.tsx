@@ -19,7 +19,7 @@ function Header() {
       <button type="button" onClick={() => actions.message.mutate({ text: "Use express", memberRunId: null })}>
         Send it
       </button>
-      <RunHeader run={RUN} actions={actions} onRerun={() => undefined} />
+      <RunHeader run={RUN} actions={actions} onRerun={() => undefined} hasCards={false} />
     </>
   );
 }

@@ -15,10 +15,12 @@ interface RunHeaderProps {
   run: RunDetail;
   actions: ReturnType<typeof useRunActions>;
   onRerun: () => void;
+  /** The questions of the run are on the page. */
+  hasCards: boolean;
 }
 
 /** Which run this is, its status, and what can be done with it. */
-export function RunHeader({ run, actions, onRerun }: RunHeaderProps) {
+export function RunHeader({ run, actions, onRerun, hasCards }: RunHeaderProps) {
   const { kind, id } = componentOf(run);
   const attempt = takeovers(run) + 1;
   const isSent = actions.message.isSuccess && !isFinal(run.status);
@@ -51,12 +53,7 @@ export function RunHeader({ run, actions, onRerun }: RunHeaderProps) {
               />
             )}
             {run.waiting > (run.status === "PAUSED" ? 1 : 0) ? (
-              <button type="button" className="show-question" onClick={showQuestion}>
-                <span className="tag" data-tone="wait">
-                  <Hand className="icon-small" aria-hidden="true" />
-                  {run.waiting === 1 ? "1 question for you" : `${run.waiting} questions for you`}
-                </span>
-              </button>
+              <QuestionTag count={run.waiting} hasCards={hasCards} />
             ) : null}
             {attempt > 1 ? (
               <span title="Another process took the run over after its process was lost.">
@@ -110,6 +107,22 @@ export function RunHeader({ run, actions, onRerun }: RunHeaderProps) {
         {isSent ? "Message sent. The next model call reads it." : ""}
       </p>
     </>
+  );
+}
+
+function QuestionTag({ count, hasCards }: { count: number; hasCards: boolean }) {
+  const tag = (
+    <span className="tag" data-tone="wait">
+      <Hand className="icon-small" aria-hidden="true" />
+      {count === 1 ? "1 question for you" : `${count} questions for you`}
+    </span>
+  );
+  return hasCards ? (
+    <button type="button" className="show-question" onClick={showQuestion}>
+      {tag}
+    </button>
+  ) : (
+    tag
   );
 }
 

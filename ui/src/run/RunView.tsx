@@ -120,7 +120,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
   return (
     <StoppedClock value={stoppedAt}>
       <div className="page run-page">
-        <RunHeader run={run} actions={actions} onRerun={() => setAsksRerun(true)} />
+        <RunHeader run={run} actions={actions} onRerun={() => setAsksRerun(true)} hasCards={questions.length > 0} />
         <StateBanners
           run={run}
           stream={state}
