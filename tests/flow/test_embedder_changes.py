@@ -119,7 +119,7 @@ async def test_a_chunk_is_found_by_the_vector_that_another_content_with_its_text
     embedders["fake:old"].problem = AWAY
     async with serve_docs(OLD) as client:
         with capture_logs() as logs:
-            while not any(line["event"] == "a knowledge base is not embedded now" for line in logs):
+            while not any(line["event"] == "re-embedding of a knowledge base postponed" for line in logs):
                 await client.http.get(CONTENT)
         embedders["fake:old"].problem = None
         assert await names(client, "rain automobile", search_type="vector") == ["one"]

@@ -218,7 +218,7 @@ async def test_an_imported_run_that_was_paused_takes_no_decision(tables: AgentOS
     async with importing.served() as client:
         refused = await client.http.post("/agents/weather-agent/runs/r1/continue", data={**data, **decision})
         again = await client.http.post("/agents/weather-agent/runs/r1/continue", data=data)
-    problem = "The run was imported unfinished and takes no decisions; /continue without one starts it again"
+    problem = "The run was imported unfinished, so it takes no decisions; continue it without one to start it again"
     assert (refused.status_code, refused.json()["detail"]) == (409, problem)
     assert again.json()["forked_from"] == "r1"
 

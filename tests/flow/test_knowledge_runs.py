@@ -57,7 +57,7 @@ async def test_a_run_replaces_what_runs_have_added_and_nothing_else(serve: Serve
         await add(client, "denmark", "Handbook: the capital of Denmark.", "dk")
         run = await client.run(ADD, "agents/helper")
         assert (run["status"], run["tools"][0]["tool_call_error"]) == ("COMPLETED", True)
-        assert "people have added" in run["tools"][0]["result"]
+        assert "A person has already added" in run["tools"][0]["result"]
         (kept,) = (await client.get("/knowledge/content"))["data"]
         assert (kept["metadata"], kept["size"]) == ({"country": "dk"}, str(len("Handbook: the capital of Denmark.")))
         for capital in ("Turku", "Helsinki"):

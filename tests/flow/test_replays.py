@@ -390,7 +390,8 @@ def test_a_run_that_fails_today() -> None:
     run = recorded(weather_desk(), WEATHER)
     first = difference(run, weather_desk(max_turns=1))
     assert (first.path, first.aspect) == ("", "failure")
-    assert first.summary == "it fails today: The limit of 1 model calls was reached before the answer."
+    problem = "The limit of 1 model calls was reached before the answer. Raise max_turns or MUSTERD_MAX_TURNS."
+    assert first.summary == f"it fails today: {problem}"
 
 
 @pytest.mark.parametrize(

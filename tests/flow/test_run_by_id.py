@@ -224,7 +224,7 @@ async def test_a_run_of_a_team_that_is_gone_can_be_read_and_cancelled(database: 
             await client.get(f"{path}{below}")
         for below, body in (("continue", {}), ("messages", {"message": "x"}), ("rerun", {})):
             answer = await client.http.post(f"{path}/{below}", data=body)
-            assert "team shop is not served here any more" in problem(answer, 409, "CONFLICT")
+            assert "team shop is no longer served here" in problem(answer, 409, "CONFLICT")
         assert (await client.http.post(f"{path}/cancel")).json()["status"] == "CANCELLED"
 
 

@@ -618,9 +618,7 @@ async def test_a_backfill_reaches_as_far_back_as_firings_are_kept(site: Site) ->
     schedule = await site.create(cron_expr="0 0 1 * *")
     body = {"start": clock.now() - 70 * 86_400, "end": clock.now()}
     answer = await site.client.http.post(f"/schedules/{schedule['id']}/backfill", json=body)
-    assert problem(answer, 422, "VALIDATION_ERROR") == (
-        "Whether instants have fired is known for 31 days; choose a later start."
-    )
+    assert problem(answer, 422, "VALIDATION_ERROR") == ("Firings are kept for 31 days; choose a later start.")
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_a_link_to_a_question_that_cannot_be_read_can_be_tried_again(visitor: Vi
     see_failure(visitor, error)
     end()
     alert_of(visitor).get_by_role("button", name="Try again").click()
-    visitor.see("It may have been deleted, or it is not yours to see.")
+    visitor.see("It may have been deleted, or you may not have access.")
     visitor.check()
 
 

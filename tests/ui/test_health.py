@@ -50,11 +50,11 @@ def test_a_server_that_works_says_so(
 @pytest.mark.usefixtures("shared_server")
 def test_a_check_that_fails_is_named(server: Process, visitor: Visitor) -> None:
     status = server.http.get("/-/status").json()
-    status["checks"][0] |= {"ok": False, "problem": "The server is not ready; try again."}
+    status["checks"][0] |= {"ok": False, "problem": "The server is not ready; try again later."}
     visitor.page.route("**/-/status", answering(200, status))
     visitor.open("/health")
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("One check fails")
-    visitor.see("Accepts runs: The server is not ready; try again.")
+    visitor.see("Accepts runs: The server is not ready; try again later.")
     visitor.check()
 
 

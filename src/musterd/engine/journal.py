@@ -429,7 +429,10 @@ class Journal:
         stored = self._earlier_steps.get(path)
         if stored is not None and (stored.kind, stored.fingerprint) != (kind, fingerprint):
             name = f" ('{stored.name}')" if stored.name else ""
-            raise ReplayDiverged(f"The run cannot continue because step {path}{name} differs from the stored one.")
+            raise ReplayDiverged(
+                f"The run cannot continue because step {path}{name} differs from the stored one: its declaration was "
+                "changed. Start a new run."
+            )
         return stored
 
     def _has_result(self, path: str) -> bool:

@@ -114,7 +114,7 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     tx = SessionTx(tx, run.session_id)
     steps = {step.path: step for step in await journal.steps(tx, run.run_id)}
     if newer := [path for path, step in steps.items() if step.codec > CODEC]:
-        raise ReplayDiverged(f"The run cannot continue because step {newer[0]} was stored by a newer musterd.")
+        raise ReplayDiverged(f"The run cannot continue because step {newer[0]} was stored by a newer musterd. Upgrade.")
     tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
     stored_events = await events.every(tx, run.run_id)
     emitted = _Emitted(stored_events, run.run_id)

@@ -157,7 +157,8 @@ class Walk:
         self._step_count += 1
         limit = self.tree.settings.max_workflow_steps
         if self._step_count > limit:
-            raise LimitReached(f"The limit of {limit} steps was reached.", "max_workflow_steps")
+            problem = f"The limit of {limit} steps was reached. Raise MUSTERD_MAX_WORKFLOW_STEPS."
+            raise LimitReached(problem, "max_workflow_steps")
         require_same_kind(self, position)
         return await _RUNNERS[position.node.kind](self, position, scope)
 

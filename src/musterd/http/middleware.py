@@ -195,7 +195,7 @@ class HostCheck:
         name = _host_name(hosts[0]) if len(hosts) == 1 else ""
         # An address of the loopback cannot be used for DNS rebinding.
         if name not in self._rules.hosts and not is_loopback(name):
-            raise BadRequest("This Host is not served here; add it to MUSTERD_ALLOWED_HOSTS.")
+            raise BadRequest("The server does not accept this Host header; add the host to MUSTERD_ALLOWED_HOSTS.")
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         """Reject writes from a foreign origin: without a CORS preflight, any page could send forms and open sockets."""
@@ -203,7 +203,7 @@ class HostCheck:
         if origin is None or scope.get("method", SOCKET) in SAFE_METHODS or {origin, ANY_ORIGIN} & self._rules.origins:
             return
         if not _is_origin_of(origin, scope["scheme"], headers.get("host", "")):
-            raise Forbidden("This Origin may not write here; add it to MUSTERD_CORS_ORIGINS.")
+            raise Forbidden("Pages of this Origin may not change data; add the origin to MUSTERD_CORS_ORIGINS.")
 
 
 def _is_origin_of(origin: str, scheme: str, host: str) -> bool:

@@ -90,7 +90,7 @@ class Readiness:
     def _accepting(self) -> ReadinessCheck:
         server = self._server
         is_accepting = server.engine.is_ready and not server.is_stopping
-        return ReadinessCheck("accepting", None if is_accepting else "The server is not ready; try again.")
+        return ReadinessCheck("accepting", None if is_accepting else "The server is not ready; try again later.")
 
     def _worker(self) -> ReadinessCheck:
         problem = "This process no longer claims runs. Restart it."
@@ -126,7 +126,8 @@ class Readiness:
         except StartError as error:
             return f"{error.message}."
         if schema.revision < HEAD:
-            return f"The database has an older schema ({schema.revision}) than when this process started. Restart it."
+            older = f"The database has an older schema ({schema.revision}) than when this process started."
+            return f"{older} Restart this process."
         return None
 
 

@@ -62,7 +62,7 @@ class UploadMemory:
         :raises Unavailable: not enough bytes are free.
         """
         if count > self._free and self._free < self._size:
-            raise Unavailable("The server reads as many uploads as it can hold; try again.")
+            raise Unavailable("The server is receiving too many uploads; try again later.")
         self._free -= count
 
     def give_back(self, count: int) -> None:

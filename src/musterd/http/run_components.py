@@ -41,7 +41,9 @@ def with_component(server: Server, handler: Handler, method: str, scope: str, *,
             raise Forbidden
         component = server.registry.component(kind, component_id)
         if component is None and needs_component:
-            raise Conflict(f"The {kind} {component_id} is not served here any more, so its runs cannot go on.")
+            raise Conflict(
+                f"The {kind} {component_id} is no longer served here, so its runs cannot continue. Serve it again."
+            )
         request.state.component = component or _undeclared(kind, component_id, run.component_name)
         return await handler(request)
 

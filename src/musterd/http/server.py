@@ -350,7 +350,7 @@ class Server:
     def require_ready(self) -> None:
         """Raise Unavailable unless runs can be accepted."""
         if not self.engine.is_ready or self.is_stopping:
-            raise Unavailable("The server is not ready; try again.")
+            raise Unavailable("The server is not ready; try again later.")
 
 
 def _models_below(component: BaseComponent) -> Iterator[str | Model]:

@@ -171,7 +171,9 @@ def _make(name: str, settings: Settings) -> tuple[Model, Provider[Any] | None]:
         return LocalModel(settings), None
     prefix, colon, model_name = name.partition(":")
     if name != "test" and not (colon and model_name):
-        remedy = "write it as provider:model, such as openai:gpt-5, or use local or scripted."
+        remedy = (
+            "the name has no provider — write it as provider:model, such as openai:gpt-5, or use local or scripted."
+        )
         raise DeclarationError(f'Model "{name}": {remedy}{_suggestion(name, (LOCAL, SCRIPTED))}')
     if prefix in _OPENAI_KINDS:
         return _openai(name, prefix, model_name, settings)
@@ -196,7 +198,8 @@ def _openai_access(label: str) -> tuple[str | None, str]:
     base_url = os.environ.get("OPENAI_BASE_URL") or None
     api_key = os.environ.get("OPENAI_API_KEY") or (_NO_KEY if base_url else None)
     if api_key is None:
-        raise DeclarationError(f"{label}: set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key).")
+        remedy = "set it, or set OPENAI_BASE_URL for a server that needs no key"
+        raise DeclarationError(f"{label}: OPENAI_API_KEY is not set — {remedy}")
     return base_url, api_key
 
 
@@ -222,7 +225,8 @@ def _make_embeddings(name: str, settings: Settings) -> "tuple[EmbeddingModel, Pr
 
     prefix, colon, model_name = name.partition(":")
     if not (colon and model_name):
-        remedy = "write it as provider:model, such as openai:text-embedding-3-small, or use builtin or minilm."
+        form = "provider:model, such as openai:text-embedding-3-small, or use builtin or minilm."
+        remedy = f"the name has no provider — write it as {form}"
         suggestion = _suggestion(name, (BUILTIN_EMBEDDER, MINILM_EMBEDDER))
         raise DeclarationError(f'Embedder "{name}": {remedy}{suggestion}')
     providers: list[Provider[Any]] = []

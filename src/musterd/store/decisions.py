@@ -67,7 +67,9 @@ async def decide(tx: SessionTx, root_id: str, decisions: Sequence[Decision], sou
     # (transitions.PAUSE), so a decision can never be stored for a run that nothing resumes.
     run = await _lock(tx, root_id)
     if run.error_code == LeftUnfinished.run_code:
-        raise Conflict("The run was imported unfinished and takes no decisions; /continue without one starts it again")
+        raise Conflict(
+            "The run was imported unfinished, so it takes no decisions; continue it without one to start it again"
+        )
     rows = await approvals.of_root(tx, root_id)
     if run.state is not RunState.PAUSED and not decisions:
         if all(row.decision is None for row in rows):

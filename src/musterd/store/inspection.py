@@ -172,7 +172,8 @@ def inspect(url: str) -> Inspected:
             inspected, announced = connection.do(read)
         except StoreUnavailable as error:
             reason = str(error.__cause__ or error.message).partition("\n")[0]
-            raise StartError(f"{redacted_url(url)}: cannot be read ({reason}) — see the error") from error
+            cure = "check that the database is running and that this user may read it"
+            raise StartError(f"{redacted_url(url)}: cannot be read ({reason}) — {cure}") from error
     if is_file(url):
         locks = WorkerLocks(sqlite_path(url))
         inspected.dead.extend(worker for worker in announced if locks.is_free(worker))

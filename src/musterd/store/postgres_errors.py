@@ -95,7 +95,7 @@ def advice(error: psycopg.Error) -> Advice:
     state = error.sqlstate
     if state is not None:
         known = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
-        return known or (_first_line(error), "see the error")
+        return known or (_first_line(error), "check the server's log")
     if isinstance(error, psycopg.ProgrammingError):
         return _WRONG_URL  # never the error's own text, which quotes the password
     text = str(error)
@@ -104,7 +104,7 @@ def advice(error: psycopg.Error) -> Advice:
             return problem_and_cure
     if isinstance(error, psycopg.OperationalError):
         return _GONE if "connection" in text else (_first_line(error), "check the URL and the server")
-    return _first_line(error), "see the error"
+    return _first_line(error), "check the server's log"
 
 
 def is_database_fault(error: psycopg.Error) -> bool:

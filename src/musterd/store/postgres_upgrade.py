@@ -243,7 +243,7 @@ def _migrate(connection: psycopg.Connection[Any], database: str, name: Any) -> N
                 f"{database}: role {connection.info.user} may not create tables — start once with a role that may, "
                 "then grant this one SELECT, INSERT, UPDATE and DELETE on all tables"
             ) from error
-        problem, cure = advice(cause) if isinstance(cause, psycopg.Error) else (str(cause), "see the error")
+        problem, cure = advice(cause) if isinstance(cause, psycopg.Error) else (str(cause), "check the server's log")
         raise StartError(f"{database}: the schema could not be brought up to date: {problem} — {cure}") from error
     finally:
         connection.autocommit, connection.row_factory = True, scalar_row

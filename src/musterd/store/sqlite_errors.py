@@ -42,7 +42,7 @@ def advice(error: sqlite3.Error, path: Path) -> tuple[str, str]:
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
     if code == sqlite3.SQLITE_IOERR and _is_full(path):  # SQLite reports this if it cannot extend the WAL index
         code = sqlite3.SQLITE_FULL
-    return _ADVICE.get(code, (str(error), "see the error"))
+    return _ADVICE.get(code, (str(error), "check the file and its volume"))
 
 
 def _is_full(path: Path) -> bool:

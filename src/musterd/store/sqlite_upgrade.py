@@ -183,7 +183,9 @@ def _migrate(path: Path, revision: str | None) -> None:
             plain.execute("PRAGMA journal_mode = WAL")
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        problem, cure = advice(cause, path) if isinstance(cause, sqlite3.Error) else (str(cause), "see the error")
+        problem, cure = (
+            advice(cause, path) if isinstance(cause, sqlite3.Error) else (str(cause), "check the file and its volume")
+        )
         raise StartError(f"{path}: the schema could not be brought up to date: {problem} — {cure}") from error
     finally:
         engine.dispose()

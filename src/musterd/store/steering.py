@@ -67,7 +67,7 @@ async def cancel_member(tx: SessionTx, root_id: str, run_id: str, by: str, now: 
 async def _live_root(tx: SessionTx, root_id: str) -> RunRow:
     root = await cancels.lock_unless_deleted(tx, root_id)
     if root is None or root.state.is_final or root.cancel_requested_at is not None:
-        raise Conflict("The run has finished.")
+        raise Conflict("The run has finished or is being cancelled.")
     return root
 
 

@@ -57,9 +57,9 @@ async def test_a_run_that_was_begun_again_says_why(serve_live: Serve, musterd: C
         printed = await musterd("runs", "show", "run-1")
         lines = dict(line.split(maxsplit=1) for line in printed.out.splitlines() if "  " in line)
         assert lines["attempts"] == "2: its process was stopped"
-        assert "See which steps were begun again: musterd runs steps run-1" in printed.err
+        assert "See which steps were repeated: musterd runs steps run-1" in printed.err
         steps = (await musterd("runs", "steps", "run-1")).rows
-        assert [row[1] for row in steps if row[-1].endswith(" (begun 2 times)")] == ["model"]
+        assert [row[1] for row in steps if row[-1].endswith(" (started 2 times)")] == ["model"]
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ async def test_ctrl_c_cancels_and_shows_the_receipt(serve_live: Serve, open_term
             terminal.press("C-c")
             assert await asyncio.to_thread(terminal.end) == 130
             screen = terminal.screen()
-        assert "Cancelling the run. Press Ctrl+C again to leave it at work." in screen
+        assert "Cancelling the run. Press Ctrl+C again to detach." in screen
         assert "The run is CANCELLED." in screen
         assert "thinking" not in screen  # nothing of the live view stays
         assert "musterd runs watch " in screen

@@ -15,5 +15,10 @@ def test_a_call_that_was_cut_off_has_three_decisions() -> None:
 
 
 def test_another_call_is_approved_rejected_or_changed() -> None:
-    (hint,) = decision_hints("confirmation", "a1", NO_OPTIONS)
-    assert hint == "Decide: musterd approvals approve a1, or reject, or edit with NAME=VALUE"
+    first, *commands = decision_hints("confirmation", "a1", NO_OPTIONS)
+    assert first == "Decide:"
+    assert [line.split("musterd ")[1] for line in commands] == [
+        "approvals approve a1",
+        "approvals reject a1",
+        "approvals edit a1 NAME=VALUE",
+    ]

@@ -228,13 +228,13 @@ async def test_an_embedder_of_pydantic_ai_is_used_as_it_is() -> None:
     [
         (
             "small",
-            'Embedder "small": write it as provider:model, such as openai:text-embedding-3-small, '
-            "or use builtin or minilm.",
+            'Embedder "small": the name has no provider — write it as provider:model, '
+            "such as openai:text-embedding-3-small, or use builtin or minilm.",
         ),
         (
             "buildin",
-            'Embedder "buildin": write it as provider:model, such as openai:text-embedding-3-small, '
-            'or use builtin or minilm. Did you mean "builtin"?',
+            'Embedder "buildin": the name has no provider — write it as provider:model, '
+            'such as openai:text-embedding-3-small, or use builtin or minilm. Did you mean "builtin"?',
         ),
         (
             "sentence-transformers:small",
@@ -244,7 +244,8 @@ async def test_an_embedder_of_pydantic_ai_is_used_as_it_is() -> None:
         ("opnai:small", 'Embedder "opnai:small": unknown provider "opnai". Did you mean "openai"?'),
         (
             "openai:small",
-            'Embedder "openai:small": set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key).',
+            'Embedder "openai:small": OPENAI_API_KEY is not set — set it, or set OPENAI_BASE_URL for a server that '
+            "needs no key",
         ),
     ],
 )

@@ -106,7 +106,7 @@ async def test_what_does_not_fit_is_said_in_words() -> None:
     runtime = Runtime(FakeServer)
     with pytest.raises(ModelFailed, match=r"^The local model failed: too long: see \[address\]$"):
         await words(runtime, "error")
-    with pytest.raises(ModelFailed, match=r"^The local model failed$"):
+    with pytest.raises(ModelFailed, match=r"^The local model failed\. The server's log has the details\.$"):
         await words(runtime, "raise")
     assert await words(runtime, "a") == ["a"]
 
@@ -115,7 +115,10 @@ async def test_what_does_not_fit_is_said_in_words() -> None:
     ("error", "message"),
     [
         (DeclarationError('Model "local": no weights.'), 'Model "local": no weights.'),
-        (RuntimeError("secret path"), "The local model cannot be loaded"),
+        (
+            RuntimeError("secret path"),
+            "The local model cannot be loaded. Check the free memory, and MUSTERD_LOCAL_MODEL if it is set.",
+        ),
     ],
 )
 async def test_what_cannot_be_loaded_is_said_and_tried_again(error: Exception, message: str) -> None:

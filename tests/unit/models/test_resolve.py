@@ -67,17 +67,24 @@ async def test_other_providers_do_not_retry_by_themselves(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("gpt-5", "write it as provider:model, such as openai:gpt-5, or use local or scripted."),
-        ("openai:", "write it as provider:model, such as openai:gpt-5, or use local or scripted."),
-        ("openai:gpt-5", "set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key)."),
-        ("openai-chat:x", "set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key)."),
+        (
+            "gpt-5",
+            "the name has no provider — write it as provider:model, such as openai:gpt-5, or use local or scripted.",
+        ),
+        (
+            "openai:",
+            "the name has no provider — write it as provider:model, such as openai:gpt-5, or use local or scripted.",
+        ),
+        ("openai:gpt-5", "OPENAI_API_KEY is not set — set it, or set OPENAI_BASE_URL for a server that needs no key"),
+        ("openai-chat:x", "OPENAI_API_KEY is not set — set it, or set OPENAI_BASE_URL for a server that needs no key"),
         ("deepseek:x", "set DEEPSEEK_API_KEY."),
         ("nobody:x", 'unknown provider "nobody".'),
         ("opnai:gpt-5-mini", 'unknown provider "opnai". Did you mean "openai"?'),
         ("bedrok:x", 'unknown provider "bedrok". Did you mean "bedrock"?'),
         (
             "locl",
-            'write it as provider:model, such as openai:gpt-5, or use local or scripted. Did you mean "local"?',
+            "the name has no provider — write it as provider:model, such as openai:gpt-5, or use local or scripted. "
+            'Did you mean "local"?',
         ),
     ],
 )

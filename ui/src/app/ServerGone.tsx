@@ -13,7 +13,7 @@ export function ServerGone() {
           {`The server has not answered since ${formatClock(since / 1000)}.`}
           <br />
           <span className="font-normal">
-            This page shows what it knew then, and goes on by itself. Runs go on when the server is back.
+            The page shows the state from that time and reconnects automatically. Runs continue when the server is back.
           </span>
         </Banner>
       )}

@@ -12,7 +12,7 @@ export function SignIn({ isAgain = false }: { isAgain?: boolean }) {
     return (
       <Dialog title="The key was not accepted" onClose={() => undefined} isFixed>
         <div className="card-body">
-          <p className="mb-3 text-ink-2">Enter a valid one. What is on the page stays.</p>
+          <p className="mb-3 text-ink-2">Enter a valid key or token. Nothing on the page is lost.</p>
           <KeyForm />
         </div>
       </Dialog>

@@ -49,7 +49,7 @@ describe("the sentence about the server", () => {
     expect(verdictOf(CHECKS, STATUS)).toEqual({
       tone: "ok",
       title: "Everything is working",
-      detail: "One process is serving. One gives no sign of life.",
+      detail: "One process is serving. One has no heartbeat.",
     });
     expect(verdictOf(CHECKS, undefined).detail).toBe("All checks pass.");
     const upkeep = { ...STATUS.upkeep, reassigned: 2 };

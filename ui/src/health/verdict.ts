@@ -62,7 +62,7 @@ function processesText(status: ServerStatus): string {
   const stale = status.processes.filter((process) => isStale(process, status.now)).length;
   const alive = status.processes.length - stale;
   const sentences = [alive === 1 ? "One process is serving." : `${alive} processes are serving.`];
-  if (stale > 0) sentences.push(stale === 1 ? "One gives no sign of life." : `${stale} give no sign of life.`);
+  if (stale > 0) sentences.push(stale === 1 ? "One has no heartbeat." : `${stale} have no heartbeat.`);
   const { reassigned } = status.upkeep;
   if (reassigned > 0)
     sentences.push(`${reassigned === 1 ? "One run was" : `${reassigned} runs were`} taken over from a dead process.`);

@@ -60,8 +60,8 @@ export function RunFigures({ run, steps, spans, isLoading }: RunFiguresProps) {
         <More count={run.waiting} words="waiting" />
       </div>
       {takenOver > 0 ? (
-        <div className="figure" title="Made by the run that this one was forked from, and not made again">
-          <span>Taken over</span>
+        <div className="figure" title="Made by the run that this one was forked from, and not repeated">
+          <span>Reused</span>
           <b>{formatCount(takenOver)}</b>
           <small>{takenOver === 1 ? " step" : " steps"}</small>
         </div>

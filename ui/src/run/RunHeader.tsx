@@ -29,7 +29,7 @@ export function RunHeader({ run, actions, onRerun, hasCards }: RunHeaderProps) {
   const status = shownStatus({ status: run.status, cancel_requested_at: run.cancel?.requested_at ?? null });
   return (
     <>
-      <nav className="crumb" aria-label="Where this is">
+      <nav className="crumb" aria-label="Breadcrumb">
         <Link href="/runs">Runs</Link>
         <ChevronRight className="icon-small" aria-hidden="true" />
         <Link href={componentPath(kind, id)}>{componentName(run)}</Link>
@@ -70,7 +70,7 @@ export function RunHeader({ run, actions, onRerun, hasCards }: RunHeaderProps) {
             ) : null}
             {run.runs_behind > 0 ? (
               <Link className="underline" href={`/runs?session=${encodeURIComponent(run.session_id)}`}>
-                {run.runs_behind === 1 ? "1 run waits behind it" : `${run.runs_behind} runs wait behind it`}
+                {run.runs_behind === 1 ? "1 run waits for this one" : `${run.runs_behind} runs wait for this one`}
               </Link>
             ) : null}
             <span className="only-desk">

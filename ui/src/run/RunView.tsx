@@ -246,7 +246,7 @@ function useFrozen<T>(value: T, isFrozen: boolean): T {
 function OnlySelect({ only, onChange }: { only: Only; onChange: (only: Only) => void }) {
   return (
     <label>
-      <span className="sr-only">What is shown</span>
+      <span className="sr-only">Filter</span>
       <select className="select" value={only ?? ""} onChange={(event) => onChange(onlyOf(event.target.value))}>
         <option value="">Everything</option>
         <option value="failed">Only failed</option>

@@ -29,8 +29,8 @@ export function useRunKeys(actions: RunKeyActions): void {
   });
   // A transcript is read as a whole.
   const filters: KeyBinding[] = [
-    { keys: "x", label: "Only what failed", run: () => actions.toggleOnly("failed") },
-    { keys: "w", label: "Only what waited", run: () => actions.toggleOnly("waiting") },
+    { keys: "x", label: "Only failed", run: () => actions.toggleOnly("failed") },
+    { keys: "w", label: "Only questions", run: () => actions.toggleOnly("waiting") },
   ];
   useKeys("Run", [
     timeline("ArrowLeft", "Step before", () => actions.move("before")),

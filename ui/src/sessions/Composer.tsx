@@ -93,7 +93,7 @@ function Form({ session, target, name, isBusy }: FormProps) {
           </Button>
           <HiddenInput inputRef={input} onFiles={(chosen) => setFiles((before) => [...before, ...chosen])} />
           {isBusy ? (
-            <span className="text-meta text-ink-3">A run is in progress; this one will wait for it.</span>
+            <span className="text-meta text-ink-3">A run is in progress. Your message will start the next one.</span>
           ) : null}
           <Button
             kind="primary"

@@ -43,12 +43,12 @@ export function ErrorState({ error, onRetry }: { error: unknown; onRetry?: () =>
 
 function cureOf(error: unknown): string {
   if (!(error instanceof ApiError)) return "This is an error of the page; reloading it may help.";
-  if (error.isNetwork) return "Check that the server runs. The page tries again by itself.";
+  if (error.isNetwork) return "Check that the server is running. The page tries again by itself.";
   const request = error.requestId ? `Request ${error.requestId}` : "";
   const cure = {
     401: "Sign in with a valid key.",
     403: "Ask an administrator for access.",
-    404: "It may have been deleted, or it is not yours to see.",
+    404: "It may have been deleted, or you may not have access.",
   }[error.status];
   return [cure, request].filter(Boolean).join(" ");
 }

@@ -113,7 +113,7 @@ function Missing({ componentId }: { componentId: string | null }) {
     <section className="pane-main" aria-label="Selected team">
       {componentId === null ? null : (
         <EmptyState icon={Users} title={`${componentId} is not declared here`}>
-          It may have been removed or renamed, or it is not yours to see.
+          It may have been removed or renamed, or you may not have access.
         </EmptyState>
       )}
     </section>

@@ -30,7 +30,7 @@ def list_approvals(
     run
         Only those of this run.
     limit
-        How many.
+        The maximum number of approvals.
     json
         Print an array of objects.
     """

@@ -17,4 +17,7 @@ def decision_hints(kind: str | None, approval_id: str, options: ServerOptions) -
         yield f"  make it again     {approve}"
         yield f"  do not make it    {command('approvals reject', options, approval_id)}"
     else:
-        yield f"Decide: {approve}, or reject, or edit with NAME=VALUE"
+        yield "Decide:"
+        yield f"  approve           {approve}"
+        yield f"  reject            {command('approvals reject', options, approval_id)}"
+        yield f"  change values     {command('approvals edit', options, approval_id, 'NAME=VALUE')}"

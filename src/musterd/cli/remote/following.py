@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 CANCEL_SECONDS = 1.0
 """How long after Ctrl+C a second one can still leave the run alone."""
-CANCEL_HINT = "Ctrl+C cancels the run; twice leaves it at work"
-LEAVE_HINT = "Ctrl+C ends the watching; the run goes on"
+CANCEL_HINT = "Ctrl+C cancels the run; press it twice to detach"
+LEAVE_HINT = "Ctrl+C detaches; the run continues"
 STOP_SECONDS = 15.0
 RETRY_SECONDS = 120.0
 """For how long a run is followed over an outage of the server, as during a restart."""
@@ -73,12 +73,12 @@ def cancel_after_interrupt(client: "Client", run: "Run", options: "ServerOptions
     """Cancel the run after Ctrl+C, unless a second one follows."""
     from musterd.client import Conflict, StillRunning
 
-    say("Cancelling the run. Press Ctrl+C again to leave it at work.")
+    say("Cancelling the run. Press Ctrl+C again to detach.")
     # The wait comes before the request, because a stored cancel cannot be taken back.
     try:
         clock.block(CANCEL_SECONDS)
     except KeyboardInterrupt:
-        say("Detached. The run goes on.")
+        say("Detached. The run continues.")
         print_receipt(run.run_id, options)
         return ExitCode.CANCELLED
     try:

@@ -86,7 +86,7 @@ def _step_cells(step: "RunStep", members: Mapping[str, str]) -> tuple[Any, ...]:
     """
     problem = f": {step.error['message']}" if step.error else ""
     times = len(step.raw.get("attempts") or ())
-    begun = f" (begun {times} times)" if times > 1 else ""
+    started = f" (started {times} times)" if times > 1 else ""
     names = [members[run_id] for run_id in step.raw.get("child_run_ids") or () if run_id in members]
     delegated = f" to {', '.join(dict.fromkeys(names))}" if names else ""
     return (
@@ -95,7 +95,7 @@ def _step_cells(step: "RunStep", members: Mapping[str, str]) -> tuple[Any, ...]:
         step.state,
         took(step.started_at, step.ended_at),
         dollars(step.cost),
-        f"{step.name or ''}{delegated}{begun}{problem}",
+        f"{step.name or ''}{delegated}{started}{problem}",
     )
 
 

@@ -103,7 +103,7 @@ def member_lines(members: Sequence[dict[str, Any]]) -> list[str]:
 
 def _next(run: "Run", options: "ServerOptions") -> Iterator[str]:
     if any(was_cut_off(attempt["outcome"]) for attempt in run.raw.get("attempt_list") or ()):
-        yield f"See which steps were begun again: {command('runs steps', options, run.run_id)}"
+        yield f"See which steps were repeated: {command('runs steps', options, run.run_id)}"
     if run.requirements:
         yield from decision_hints(run.requirements[0].kind, run.requirements[0].id, options)
     elif run.status == "ERROR":

@@ -41,7 +41,7 @@ def list_runs(
     search
         Only runs with this text in their message, answer, error or id.
     limit
-        How many.
+        The maximum number of runs.
     json
         Print an array of objects.
     """
@@ -78,7 +78,7 @@ def show_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO_
 
 @runs.command(name="watch")
 def watch_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
-    """Follow RUN until it finishes or waits for a decision, and print its answer. Ctrl+C leaves it at work.
+    """Follow RUN until it finishes or waits for a decision, and print its answer. Ctrl+C detaches; the run continues.
 
     Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 130 cancelled or no longer watched.
 
@@ -119,7 +119,7 @@ def list_events(
     after
         Only events after this index.
     limit
-        How many; by default all.
+        The maximum number of events; by default all.
     json
         Print each event as a line of JSON.
     """
@@ -140,7 +140,7 @@ def list_steps(
     Parameters
     ----------
     path
-        The place of a step, such as t0/c1.
+        The path of a step, such as t0/c1.
     json
         Print an array of objects; of one step an object.
     """
@@ -197,7 +197,7 @@ def fork_run(run: RunName, path: str, /, *, detach: Detach = False, server: Serv
     Parameters
     ----------
     path
-        The place of the step, such as t0/c1: musterd runs steps RUN.
+        The path of the step, such as t0/c1; musterd runs steps RUN lists the paths.
     """
     from musterd.cli.remote.lookups import require_text
     from musterd.cli.remote.new_runs import started_from

@@ -131,8 +131,8 @@ def command(words: str, options: ServerOptions, *arguments: str) -> str:
 
 
 _REMEDIES = {
-    401: "Give its key or a token with --token or MUSTERD_TOKEN, or store it: musterd profile add NAME URL",
-    403: "The token lacks the scope for this command.",
+    401: "Pass the server's key or a token with --token or MUSTERD_TOKEN, or store it: musterd profile add NAME URL",
+    403: "The token lacks the scope for this command. Use a token that has it.",
 }
 
 

@@ -29,7 +29,7 @@ def list_sessions(
     search
         Only sessions with this text in their name or first message.
     limit
-        How many.
+        The maximum number of sessions.
     json
         Print an array of objects.
     """

@@ -102,7 +102,7 @@ class Workflow(Declared):
         default=False, metadata=about(FLAG, "Put earlier runs of the session before each step's message.")
     )
     num_history_runs: int = field(
-        default=3, metadata=about(COUNT, "How many.", part_of="add_workflow_history_to_steps")
+        default=3, metadata=about(COUNT, "The number of runs.", part_of="add_workflow_history_to_steps")
     )
     stream_executor_events: bool = field(
         default=True,

@@ -31,8 +31,8 @@ from musterd.store.idempotency import Performed, Request
 LONG_BYTES = 64 * 1024
 """Longer contents are checked in a thread, and stored one at a time with pauses, because the runs of this process wait
 for their commits while a megabyte is written."""
-NOT_OF_A_RUN = "The knowledge base has a content of this name that people have added. Add the text under another name."
-SHARED = "Only administrators change the contents that all users of this knowledge base share."
+NOT_OF_A_RUN = "A person has already added a content of this name. Add the text under another name."
+SHARED = "Only administrators can change contents that are shared by all users."
 
 
 @dataclass(frozen=True, slots=True)

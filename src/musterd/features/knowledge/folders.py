@@ -70,7 +70,7 @@ async def sync(database: Database, contents: Contents, knowledge: Knowledge, fol
     await _remove(contents, knowledge, {name: gone.content_id for name, gone in stored.items()}, result)
     for name, reason in result.skipped.items():
         log.warning("file left out", knowledge=knowledge.id, file=name, reason=reason)
-    log.info("folder compared", knowledge=knowledge.id, added=len(result.added), removed=len(result.removed))
+    log.info("folder synchronized", knowledge=knowledge.id, added=len(result.added), removed=len(result.removed))
     return result
 
 

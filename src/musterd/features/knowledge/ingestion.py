@@ -36,7 +36,10 @@ SLICE = 200
 EMBEDDING_TRIES = 3
 RETRY_SECONDS = 1.0
 """The wait before the second try; each further one is twice as long."""
-CRASHED = f"Reading this content has stopped the server {store.MAX_CRASHES} times."
+CRASHED = (
+    f"The server crashed {store.MAX_CRASHES} times while it read this content, so it is not read again. "
+    "Split or convert the document, and add it again."
+)
 
 
 @dataclass(frozen=True, slots=True)

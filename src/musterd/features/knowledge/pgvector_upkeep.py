@@ -102,10 +102,10 @@ class PgvectorUpkeep:
                     await tx.run(pgvector_store.drop(name), {})
             for name, index in needed.items():
                 if name not in existing or not existing[name]["is_valid"]:
-                    log.info("an index of vectors is built", index=name, embedder=index.embedder)
+                    log.info("building a vector index", index=name, embedder=index.embedder)
                     await tx.run(index.create(schema), {})
                     await tx.run(pgvector_store.without_statistics(name), {})
-                    log.info("an index of vectors was built", index=name, embedder=index.embedder)
+                    log.info("vector index built", index=name, embedder=index.embedder)
             return True
 
         if needed:

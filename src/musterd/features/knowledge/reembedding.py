@@ -79,7 +79,7 @@ class Reembedding:
         return False
 
     def _wait(self, knowledge_id: str, reason: str) -> None:
-        log.info("a knowledge base is not embedded now", knowledge=knowledge_id, reason=reason)
+        log.info("re-embedding of a knowledge base postponed", knowledge=knowledge_id, reason=reason)
         self._walks.pop(knowledge_id, None)
         self._not_before[knowledge_id] = clock.monotonic() + WAIT_SECONDS
 
@@ -128,7 +128,7 @@ class Reembedding:
             raise KnowledgeProblem("the new vectors are being indexed")
         if await self._database.write(lambda tx: _end(tx, walk, self._places.worker)):
             self._replaceable[base.id] = embedder.name
-            log.info("a knowledge base has another embedder", knowledge=base.id, embedder=embedder.name)
+            log.info("embedder of a knowledge base changed", knowledge=base.id, embedder=embedder.name)
             await self._remove_vectors(base.embedder)
 
     async def _remove_vectors(self, embedder: str | None) -> None:

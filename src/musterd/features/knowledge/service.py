@@ -135,7 +135,7 @@ class KnowledgeService(Contents):
             try:
                 await folders.sync(self._database, self, knowledge, folder, limit)
             except StartError as error:  # the contents stay as they are
-                log.warning("folder not compared", knowledge=knowledge.id, reason=error.message)
+                log.warning("folder not synchronized", knowledge=knowledge.id, reason=error.message)
             self._folders.pop()
 
     # --- the knowledge bases of a request ---------------------------------------------------------

@@ -255,7 +255,7 @@ class Schedules:
             if len(past) > MAX_BACKFILL:
                 raise InvalidInput(f"There are more than {MAX_BACKFILL} instants; choose a shorter range.")
             if past and past[0] < now - KEPT_SECONDS:
-                raise InvalidInput(f"Whether instants have fired is known for {KEPT_DAYS} days; choose a later start.")
+                raise InvalidInput(f"Firings are kept for {KEPT_DAYS} days; choose a later start.")
             made_up = []
             for instant in past:
                 firing = Firing(

@@ -62,7 +62,9 @@ class Rights:
         target = Target(run.component_kind, run.component_id)
         if run.owner is None:
             if self._mode == "jwt":
-                raise Forbidden("This run belongs to no user, so there are no rights with which a schedule could act.")
+                raise Forbidden(
+                    "This run has no user, so it cannot create a schedule. Start the run with a user's token."
+                )
             return maker_of(ANYBODY if self._mode == "none" else KEY_HOLDER)
         if run.owner.startswith(SERVICE_PREFIX):
             if self._server.issued_tokens is None:
@@ -93,7 +95,8 @@ class Rights:
             expires_at = None if self._scope_days is None else maker.granted_at + self._scope_days * DAY_SECONDS
             if expires_at is not None and clock.now() >= expires_at:
                 raise Forbidden(
-                    "The permissions of the schedule's owner have lapsed; its owner can change it to go on."
+                    "The schedule's permissions have expired (MUSTERD_SCHEDULE_SCOPE_DAYS). "
+                    "Its owner must save the schedule again to renew them."
                 )
             require_right(Scopes.of(maker.scopes), target)
         return maker.caller

@@ -229,7 +229,7 @@ async def _do_on(url: str, action: Callable[[Schedules], Awaitable[T]]) -> T:
 
 def _loop_of(server: Server) -> asyncio.AbstractEventLoop:
     if server.loop is None:
-        raise Unavailable("The application does not run; start it, or use the URL of its database.")
+        raise Unavailable("The application is not running; start it, or use the URL of its database.")
     return server.loop
 
 

@@ -121,7 +121,7 @@ _ERRORS: Answers = {
     "408": answer("The request body came too slowly", ref("ErrorResponse")),
     "409": answer("Conflict", ref("ErrorResponse")),
     "413": answer("The request body is too large", ref("ErrorResponse")),
-    "415": answer("The request body is coded", ref("ErrorResponse")),
+    "415": answer("The request body is compressed", ref("ErrorResponse")),
     "422": answer("Something in the request is wrong", ref("InvalidInputResponse")),
     "429": answer("Too many runs are waiting", ref("ErrorResponse"), header("Retry-After")),
     "500": answer("Internal server error", ref("ErrorResponse")),

@@ -21,7 +21,7 @@ def _refusals(operation: Operation) -> Answers:
     """The answers to callers that lack the scope or exceed a limit."""
     if operation.scope is OPEN:
         return {}
-    words = f"The token has not the scope `{operation.scope}`"
+    words = f"The token does not have the scope `{operation.scope}`"
     if operation.method != "GET":
         words += ", or the `Origin` may not write here"
     answers = errors(_403=words, _429="Too many requests, or too many runs wait", _503="The server cannot take it now")

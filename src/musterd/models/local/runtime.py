@@ -106,7 +106,7 @@ class Runtime:
                     raise ModelFailed(f"The local model failed: {safe(str(error.get('message')))}")
                 yield chunk
             if failed := work.exception():
-                raise ModelFailed("The local model failed") from failed
+                raise ModelFailed("The local model failed. The server's log has the details.") from failed
         finally:
             ended.set()
 
@@ -124,7 +124,9 @@ class Runtime:
         except DeclarationError as error:
             raise ModelFailed(error.message) from error
         except (OSError, RuntimeError, ValueError, MemoryError, ImportError) as error:
-            raise ModelFailed("The local model cannot be loaded") from error
+            raise ModelFailed(
+                "The local model cannot be loaded. Check the free memory, and MUSTERD_LOCAL_MODEL if it is set."
+            ) from error
 
     def _start(self) -> LocalServer:
         started = clock.monotonic()

@@ -251,7 +251,9 @@ class Turn:
             return [Call(name=function["name"], args={})]
         arguments = decode.read_calls(await prompter.full_text("fill", decode.arguments_prompt(function, request)))
         if not arguments:
-            raise ModelFailed(f"The local model found no arguments for {function['name']}")
+            raise ModelFailed(
+                f"The local model found no arguments for {function['name']}. Try again, or use a larger model."
+            )
         return [Call(name=function["name"], args=args) for args in arguments]
 
     async def _choose_tool(self, prompter: Prompter) -> AsyncGenerator[Piece]:

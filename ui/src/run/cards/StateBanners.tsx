@@ -56,8 +56,8 @@ function Takeover({ attempt, since }: { attempt: number; since: number }) {
         {`Attempt ${attempt} since `}
         <Time at={since} />
         <span className="only-desk font-normal">
-          : another process took the run over. Calls that were cut off are made again if they may be, and otherwise a
-          person is asked.
+          : another process took the run over. Calls that were cut off are repeated if that is safe. Otherwise a person
+          decides.
         </span>
       </Banner>
     </div>

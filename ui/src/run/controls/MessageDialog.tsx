@@ -52,7 +52,7 @@ export function MessageDialog({ run, actions, onClose }: MessageDialogProps) {
           />
         </label>
         <p className="text-ink-3">
-          The next model call reads it. If the run ends before, it starts the next run of the session.
+          The next model call reads the message. If the run finishes first, the message starts the session's next run.
         </p>
         {message.isError ? (
           <p role="alert" className="text-fail">

@@ -21,7 +21,7 @@ export function RerunDialog({ run, actions, onClose }: RerunDialogProps) {
           {`${componentName(run)} gets the same message, files and options again, in a new run of this session. It starts from the beginning and can make the same calls of tools again.`}
         </p>
         <blockquote className="said max-h-48 overflow-auto whitespace-pre-wrap">{message}</blockquote>
-        <p className="text-ink-3">With another message, files and options are entered anew.</p>
+        <p className="text-ink-3">If you change the message, you must enter files and options again.</p>
         <div className="flex flex-wrap gap-2">
           <Button
             kind="primary"
