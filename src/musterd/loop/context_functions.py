@@ -107,19 +107,31 @@ async def call_declared_function(tree: RunTree, run: Assignment, option: str, fu
 
 def available_arguments(tree: RunTree, run: Assignment) -> JsonObject:
     """The arguments that a function of a declaration can take, by name."""
-    spec = run.component.spec
-    unresolved = dependency_functions(run.component).keys() - run.resolved.keys() - run.inherited_dependencies.keys()
-    dependencies = {name: value for name, value in run.dependencies.items() if name not in unresolved}
-    context = RunContext(
+    spec, context = run.component.spec, run_context(tree, run, run.state)
+    arguments: JsonObject = {"run_context": context, "agent": spec, "team": spec}
+    return {**arguments, "session_state": context.session_state, "dependencies": context.dependencies}
+
+
+def run_context(tree: RunTree, run: Assignment, session_state: JsonObject) -> RunContext:
+    """The run as hooks and functions of its declaration see it.
+
+    :param session_state: the session state that they may change.
+    """
+    return RunContext(
         run_id=run.run_id,
         session_id=tree.session_id,
         user_id=tree.user_id,
-        session_state=run.state,
-        dependencies={**dependencies, **tree.dependencies},
+        session_state=session_state,
+        dependencies=known_dependencies(tree, run),
         metadata={**run.metadata, **tree.metadata},
     )
-    arguments: JsonObject = {"run_context": context, "agent": spec, "team": spec}
-    return {**arguments, "session_state": context.session_state, "dependencies": context.dependencies}
+
+
+def known_dependencies(tree: RunTree, run: Assignment) -> JsonObject:
+    """The dependencies of a run, without those whose functions have not been called yet."""
+    uncalled = dependency_functions(run.component).keys() - run.resolved.keys() - run.inherited_dependencies.keys()
+    dependencies = {name: value for name, value in run.dependencies.items() if name not in uncalled}
+    return {**dependencies, **tree.dependencies}
 
 
 def _as_json(value: Json) -> str | None:

@@ -23,6 +23,7 @@ from musterd.declare.hooks import hook_arguments, hook_function, hook_name
 from musterd.guards.hook_types import RunContext, RunInput, RunOutput
 from musterd.loop import state
 from musterd.loop.assignment import Assignment, Progress
+from musterd.loop.context_functions import run_context
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.structured_answers import RunAnswer
 from musterd.loop.user_functions import Threads, call
@@ -160,16 +161,7 @@ def _failure(hook: Json, run_id: str, error: Exception) -> RunFailed:
 
 def _run_arguments(tree: RunTree, run: Assignment, working_state: JsonObject) -> JsonObject:
     """The arguments that are available to every hook of a run."""
-    spec = run.component.spec
-    context = RunContext(
-        run_id=run.run_id,
-        session_id=tree.session_id,
-        user_id=tree.user_id,
-        session_state=working_state,
-        dependencies={**(spec.dependencies or {}), **tree.dependencies},
-        metadata={**(spec.metadata or {}), **tree.metadata},
-    )
-    return _common_arguments(spec, context)
+    return _common_arguments(run.component.spec, run_context(tree, run, working_state))
 
 
 def _common_arguments(spec: Agent | Team, context: RunContext) -> JsonObject:

@@ -26,6 +26,7 @@ from musterd.declare.tool_errors import RetryTool
 from musterd.declare.tool_list import ToolList, read_tools
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
+from musterd.loop.context_functions import known_dependencies
 from musterd.loop.run_tree import RunTree, digest, fingerprint
 from musterd.loop.tool_set import tools_of
 from musterd.loop.user_functions import call
@@ -221,8 +222,8 @@ async def _factory_tools(tree: RunTree, run: Assignment, source: ToolFactory) ->
         tool_call_id="",
         idempotency_key="",
         session_state=state.copied(run.state),
-        dependencies={**(spec.dependencies or {}), **tree.dependencies},
-        metadata={**(spec.metadata or {}), **tree.metadata},
+        dependencies=known_dependencies(tree, run),
+        metadata={**run.metadata, **tree.metadata},
     )
     try:
         has_context = "context" in inspect.signature(source.function).parameters

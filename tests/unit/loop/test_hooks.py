@@ -56,6 +56,30 @@ async def test_hooks_are_handed_what_they_name() -> None:
     assert harness.kinds() == AROUND
 
 
+async def test_hooks_see_the_values_of_dependencies_and_what_the_leader_passes_on() -> None:
+    seen: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+
+    def before(dependencies: dict[str, Any], metadata: dict[str, Any]) -> None:
+        seen.append(("before", dict(dependencies), dict(metadata)))
+
+    def after(dependencies: dict[str, Any], metadata: dict[str, Any]) -> None:
+        seen.append(("after", dict(dependencies), dict(metadata)))
+
+    def load_user() -> str:
+        return "ada"
+
+    member = Agent(
+        id="member", pre_hooks=[before], post_hooks=[after], dependencies={"user": load_user, "place": "here"}
+    )
+    turns = TurnModel([Call("delegate_task_to_member", {"member_id": "member", "task": "x"})], "done", "well done")
+    team = Team(id="desk", model=turns, members=[member], dependencies={"place": "there"}, metadata={"plan": "pro"})
+    await LoopHarness(team).drive()
+    assert seen == [
+        ("before", {"place": "there"}, {"plan": "pro"}),
+        ("after", {"place": "there", "user": "ada"}, {"plan": "pro"}),
+    ]
+
+
 async def test_a_pre_hook_changes_what_is_asked_and_the_state() -> None:
     def pre(run_input: RunInput, session_state: dict[str, Any]) -> None:
         run_input.input_content = f"{run_input.input_content}, politely"

@@ -31,6 +31,20 @@ async def test_a_function_gives_a_run_its_tools() -> None:
     assert list(harness.steps.taken["p"]["tools"]) == ["greet"]
 
 
+async def test_a_function_of_a_member_sees_what_the_leader_passes_on() -> None:
+    seen: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def tools_of(context: ToolContext) -> list[Any]:
+        seen.append((dict(context.dependencies), dict(context.metadata)))
+        return []
+
+    member = Agent(id="member", tools=tools_of, dependencies={"may_write": False})
+    model = TurnModel([Call("delegate_task_to_member", {"member_id": "member", "task": "x"})], "done", "well done")
+    team = Team(id="desk", model=model, members=[member], dependencies={"may_write": True}, metadata={"plan": "pro"})
+    await LoopHarness(team).drive()
+    assert seen == [({"may_write": True}, {"plan": "pro"})]
+
+
 async def test_what_was_offered_stays_offered_though_the_function_gives_another() -> None:
     names = ["first"]
 
