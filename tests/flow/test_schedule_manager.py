@@ -58,6 +58,11 @@ def test_what_happens_if_the_name_exists(sqlite_file: Path) -> None:
     updated = manager.create("morning", "@daily", CALL[1], payload={"message": "new"}, if_exists="update")
     assert (updated.id, updated.cron_expr, updated.payload) == (first.id, "@daily", {"message": "new"})
     assert not updated.enabled
+    once = manager.create("once", None, CALL[1], payload=PAYLOAD, at="2099-01-01T09:00", if_exists="skip")
+    past: dict[str, Any] = {"payload": PAYLOAD, "at": "2020-01-01T09:00"}
+    assert manager.create("once", None, CALL[1], **past, if_exists="skip") == once
+    with pytest.raises(InvalidInput, match="no instant in the future"):
+        manager.create("never", None, CALL[1], **past, if_exists="skip")
     with pytest.raises(ValueError, match="if_exists"):
         manager.create("morning", *CALL, payload=PAYLOAD, if_exists="replace")
 

@@ -337,8 +337,12 @@ async def test_a_schedule_for_one_time_fires_and_is_over(site: Site) -> None:
     assert firing["scheduled_for"] == site.minute(0) + 5
     after = await site.ask("GET", f"/schedules/{schedule['id']}")
     assert (after["enabled"], after["next_run_at"]) == (False, None)
-    answer = await site.client.http.post(f"/schedules/{schedule['id']}/enable")
-    assert problem(answer, 409, "CONFLICT") == "The schedule has no instant in the future."
+    path = f"/schedules/{schedule['id']}"
+    for answer in (
+        await site.client.http.post(f"{path}/enable"),
+        await site.client.http.patch(path, json={"enabled": True}),
+    ):
+        assert problem(answer, 409, "CONFLICT") == "The schedule has no instant in the future."
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from musterd.store.idempotency import KEY_TAKEN
 NOT_FOUND = "Schedule not found"
 RUN_NOT_FOUND = "Schedule run not found"
 DISABLED = "Schedule is disabled"
+OVER = "The schedule has no instant in the future."
 _KEYS = "b3e0a1c4-7d52-4f6e-9c1b-52e8d7a40f13"
 """What the ids of schedules that are created under idempotency keys are derived from."""
 MAX_BACKFILL = 100
@@ -75,7 +76,7 @@ class Schedules:
         )
         self.require_usable(schedule, principal)
         if schedule.next_run_at is None:
-            raise InvalidInput("The schedule has no instant in the future.")
+            raise InvalidInput(OVER)
         await self._database.write(lambda tx: store.add(tx, schedule))
         return schedule
 
@@ -114,7 +115,7 @@ class Schedules:
         :param changes: fields of its definition.
         :param enabled: None: as it is.
         :raises NotFound: there is none that this caller may see.
-        :raises Conflict: it is declared in code, or its new name is taken.
+        :raises Conflict: it is declared in code, its new name is taken, or it is enabled and has no instant any more.
         :raises InvalidInput: it cannot be used any more.
         :raises Forbidden: the caller may not run the component itself.
         """
@@ -140,6 +141,8 @@ class Schedules:
             if not goes_on:
                 await pass_over(tx, schedule, now)
                 changed = with_next_instant(changed, is_enabled, now)
+                if enabled and not changed.enabled:
+                    raise Conflict(OVER)
             changed = replace(changed, updated_at=now, version=schedule.version + 1)
             await (store.change if changed.name == schedule.name else store.rename)(tx, changed)
             return changed
@@ -161,7 +164,7 @@ class Schedules:
             changed = replace(schedule, updated_at=now, version=schedule.version + 1)
             changed = with_next_instant(changed, enabled, now)
             if enabled and not changed.enabled:
-                raise Conflict("The schedule has no instant in the future.")
+                raise Conflict(OVER)
             await store.change(tx, changed)
             return changed
 

@@ -71,12 +71,15 @@ class ScheduleManager:
         definition = body.definition()
 
         async def create(schedules: Schedules) -> Schedule:
-            try:
+            if if_exists == "raise":
                 return await schedules.create(name, definition, OPERATING)
-            except Conflict:
-                if if_exists == "raise":
-                    raise
-            existing = await schedules.of_nobody(name)
+            try:
+                existing = await schedules.of_nobody(name)  # before the creation: its only instant may have passed
+            except NotFound:
+                try:
+                    return await schedules.create(name, definition, OPERATING)
+                except Conflict:  # another program has created it at the same time
+                    existing = await schedules.of_nobody(name)
             if if_exists == "skip":
                 return existing
             values = {field.name: getattr(definition, field.name) for field in fields(Definition)}
