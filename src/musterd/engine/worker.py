@@ -315,7 +315,7 @@ class Worker:
     def unreserve(self) -> None:
         """Give a reserved slot back: the run was not accepted as running."""
         self._slots.unreserve()
-        self._forget_early_looks()
+        self._forget_early_news()
         self._slot_freed()
 
     def launch(self, run: RunRow) -> None:
@@ -323,11 +323,12 @@ class Worker:
         # The run is stored as running already. A crash before the attempt exists leaves it to be reassigned.
         self._slots.unreserve()  # no await until the run counts as live: the slot cannot go to another run in between
         self._begin(run)
-        self._forget_early_looks()
+        self._forget_early_news()
 
-    def _forget_early_looks(self) -> None:
+    def _forget_early_news(self) -> None:
         if not self._slots.reserved:  # no further run is about to begin
-            self._early_looks.clear()
+            for news in (self._early_looks, self._early_cancels, self._early_signals):
+                news.clear()
 
     def wake(self) -> None:
         """Look for any ready run soon."""
@@ -384,7 +385,7 @@ class Worker:
             # No await between the release of the slots and this loop: the runs take their slots before anything else.
             for run in runs:
                 self._begin(run)
-            self._forget_early_looks()
+            self._forget_early_news()
             if not is_any_left:
                 # If users have a limit, though, some of their runs may wait however many slots are free.
                 slots.has_backlog = self._resources.settings.user_concurrency > 0
@@ -396,7 +397,7 @@ class Worker:
     async def _claim_suspects(self) -> None:
         faults.point("claiming")
         slots, room, user_limit = self._slots, self._slots.room, self._resources.settings.user_concurrency
-        slots.reserved += room  # while they are reserved, look() notes runs whose attempts do not exist yet
+        slots.reserved += room  # meanwhile read_changed_rows() notes runs whose attempts do not exist yet
         try:
             claimed = await self._resources.database.write(
                 lambda tx: suspects.claim(tx, self.worker_id, self.components, room, clock.now(), user_limit)
@@ -406,7 +407,7 @@ class Worker:
         self._probation.begin(claimed)  # before the attempts exist: each one reports its first stored step to it
         for run in claimed.runs:
             self._begin(run)
-        self._forget_early_looks()
+        self._forget_early_news()
 
     async def _claim_up_to(self, limit: int, *, looks_for_any: bool) -> tuple[list[RunRow], bool]:
         """Claim ready runs, and say whether there may be more of them."""
@@ -512,7 +513,8 @@ class Worker:
         elif (live := self._live.get(run.run_id)) is not None:
             live.attempt.cancel()
         elif run.state is RunState.RUNNING and run.worker == self.worker_id:
-            self._early_cancels.add(run.run_id)  # claimed, but its attempt does not exist yet
+            if self._slots.reserved:  # claimed, but its attempt does not exist yet; otherwise the attempt is over
+                self._early_cancels.add(run.run_id)
         elif run.state is RunState.RUNNING:
             self._bus.send_signal(run)
         if result.promoted is not None:
@@ -526,7 +528,8 @@ class Worker:
         if (live := self._live.get(run.run_id)) is not None:
             live.attempt.signalled(run.signals)
         elif run.state is RunState.RUNNING and run.worker == self.worker_id:
-            self._early_signals[run.run_id] = run.signals  # claimed, but its attempt does not exist yet
+            if self._slots.reserved:  # as above
+                self._early_signals[run.run_id] = run.signals
         elif run.state is RunState.RUNNING:
             self._bus.send_signal(run)
         elif run.state is RunState.READY:
