@@ -174,6 +174,21 @@ async def test_the_attempts_of_a_run_are_listed(database: Path) -> None:
         assert (by_id["status"], by_id["attempts"]) == ("COMPLETED", 2)
 
 
+async def test_a_body_is_never_older_than_its_tag(client: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = client.model.hold("wait")
+    run = await client.begin("wait", session_id="s1")
+    await hold.reached.wait()
+    details = client.server.details.details
+
+    async def after_the_end(*arguments: Any) -> Any:
+        hold.release()
+        await client.ended(run)
+        return await details(*arguments)
+
+    monkeypatch.setattr(client.server.details, "details", after_the_end)
+    assert (await client.get(f"/runs/{run.run_id}"))["status"] == "COMPLETED"
+
+
 # --- acting -------------------------------------------------------------------------------------------
 
 

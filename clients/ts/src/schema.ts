@@ -5942,7 +5942,7 @@ export interface components {
              * Run
              * @description The root run.
              */
-            run: components["schemas"]["TeamRunDetails"] | components["schemas"]["AgentRunDetails"];
+            run: components["schemas"]["TeamRunDetails"] | components["schemas"]["AgentRunDetails"] | components["schemas"]["WorkflowRunDetails"];
             /**
              * Members
              * @description The members' runs, with their conversations.

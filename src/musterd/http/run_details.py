@@ -79,6 +79,9 @@ async def get_run(
         async with validity_of(request).held():
             view = await server.runs.settled_view(ref, wait_seconds)
     details = await server.details.details(run_id, query.session_id)
+    if view is not None and view.row.version != details.run.version:
+        # The tag is that of the details. A body that is older than its tag would stay at the client.
+        view = await server.runs.settled_view(ref, 0.0)
     answer_headers = {"Cache-Control": "no-cache"}
     if not details.run.state.is_settled:
         answer_headers["Retry-After"] = str(POLL_SECONDS)

@@ -10,7 +10,7 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepView
 from musterd.wire.approvals import ApprovalResponse
 from musterd.wire.event_pages import RunEvent
-from musterd.wire.run_details import AgentRunDetails, TeamRunDetails
+from musterd.wire.run_details import AgentRunDetails, TeamRunDetails, WorkflowRunDetails
 from musterd.wire.runs import AnyRunOutput
 from musterd.wire.steering import RunMessage
 from musterd.wire.steps import RunStep, step_object
@@ -71,7 +71,7 @@ class RunExport(TypedDict):
     """A run with everything that is stored of it."""
 
     format: Annotated[int, Field(description="The version of the format. Additions do not change it.")]
-    run: Annotated[TeamRunDetails | AgentRunDetails, Field(description="The root run.")]
+    run: Annotated[TeamRunDetails | AgentRunDetails | WorkflowRunDetails, Field(description="The root run.")]
     members: Annotated[list[AnyRunOutput], Field(description="The members' runs, with their conversations.")]
     steps: Annotated[list[ExportedStep], Field(description="The steps, in the order of their start.")]
     events: list[RunEvent]
