@@ -29,7 +29,7 @@ from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.middleware import Authentication
 from musterd.http.auth.rate_limits import RateLimits
 from musterd.http.docs import docs_routes
-from musterd.http.middleware import Errors, HostCheck, HostRules, RequestIds, SecurityHeaders
+from musterd.http.middleware import Errors, HostCheck, HostRules, RequestLog, SecurityHeaders
 from musterd.http.paths import EscapedSlashes, SlashRedirect
 from musterd.http.request_bodies import BodyLimits
 from musterd.http.responses import error_answer
@@ -136,7 +136,7 @@ def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bo
     """The middleware, outermost first."""
     settings = server.settings
     return [
-        Middleware(RequestIds, server.metrics, logs_requests=settings.log_requests),
+        Middleware(RequestLog, server.metrics, logs_requests=settings.log_requests),
         Middleware(SecurityHeaders),
         Middleware(
             CORSMiddleware,

@@ -173,13 +173,13 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
         reader = asyncio.ensure_future(read_all(reading))
         await second.engine.read_changed_rows()
         sent: list[str] = []
-        send_to_store = second.broadcaster.send_to_store
+        make_subscribers_read_store = second.broadcaster.make_subscribers_read_store
 
         def send_and_note(root_id: str) -> None:
             sent.append(root_id)
-            send_to_store(root_id)
+            make_subscribers_read_store(root_id)
 
-        monkeypatch.setattr(second.broadcaster, "send_to_store", send_and_note)
+        monkeypatch.setattr(second.broadcaster, "make_subscribers_read_store", send_and_note)
         for number in range(3):
             await first.run("hi", f"other{number}", f"other{number}")
             await second.engine.read_changed_rows()

@@ -173,7 +173,7 @@ async def test_an_idle_stream_is_kept_open(serve_live: Serve, others_write: bool
         client.model.hold("wait")
 
         def look_up() -> None:
-            client.server.broadcaster.send_to_store("r1")
+            client.server.broadcaster.make_subscribers_read_store("r1")
             asyncio.get_running_loop().call_later(0.001, look_up)
 
         if others_write:

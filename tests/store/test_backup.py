@@ -53,7 +53,7 @@ async def test_a_server_at_work_is_copied_whole(sqlite_file: Path, tmp_path: Pat
     still = create_app(
         teams=sample(model).teams,
         settings=settings_for(copy),
-        process_role=ProcessRole(drives_runs=True, recovers=False),
+        process_role=ProcessRole(drives_runs=True, does_upkeep=False),
     )
     async with in_process(still, model) as client:
         run = await client.get(f"/teams/demo-team/runs/{live.run_id}", session_id="live")

@@ -21,7 +21,7 @@ class Word(StrEnum):
         ("kind || ':' || id = :id", "kind || ':' || id = :id", "kind || ':' || id = %(id)s"),
         ("a LIKE 'x%' || :a", "a LIKE 'x%' || :a", "a LIKE 'x%%' || %(a)s"),
         ("SELECT 1 LOCK_ROW", "SELECT 1 ", "SELECT 1 FOR UPDATE"),
-        ("SELECT 1 LOCK_FREE_ROWS", "SELECT 1 ", "SELECT 1 FOR UPDATE SKIP LOCKED"),
+        ("SELECT 1 SKIP_LOCKED_ROWS", "SELECT 1 ", "SELECT 1 FOR UPDATE SKIP LOCKED"),
         ("SELECT TURN('x')", "SELECT 1", "SELECT pg_advisory_xact_lock(hashtext('musterd x'))"),
         (
             "SELECT TURN('x', :a)",

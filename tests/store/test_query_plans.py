@@ -214,7 +214,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     run_steps.PLACES_ELSEWHERE: {"run_ids": '["r70", "r71"]'},
     run_steps.APPROVALS: {"root": "r70"},
     transitions.PAUSE_MEMBERS: {"root": "r70"},
-    cancels.GET: {"run_id": "r70", "session_id": "s7"},
+    cancels.LOCK_RUN: {"run_id": "r70", "session_id": "s7"},
     events.AFTER: {"root_id": "r70", "start": 900, "limit": 200},
     sessions.GET: {"session_id": "s7"},
     sessions.LOCK: {"session_id": "s7"},

@@ -11,7 +11,7 @@ from musterd.core.states import RunState
 from musterd.store import attempt_input, runs
 from musterd.store.attempt_input import HistoryQuery
 from musterd.store.attempt_writes import MemberRecord
-from musterd.store.runs import Texts
+from musterd.store.runs import RunTexts
 from tests.support.store import NOBODY, Records, member_of, new_run
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
@@ -74,10 +74,10 @@ async def test_long_texts_are_left_out_of_a_read_that_the_event_loop_waits_for(r
     call = ToolCall(id="c1", name="keep", args={}, created_at=1.0, result="é" * LONG_BYTES)
     await records.settle(run, output=Output(content="done", tools=[call]), messages=['{"parts": [1]}'])
 
-    async def read(texts: Texts) -> RunView | None:
+    async def read(texts: RunTexts) -> RunView | None:
         return await records.database.fetch(lambda tx: runs.view(tx, "r1", "agent", "solo", None, NOBODY, texts))
 
-    whole, cut, head = await read(Texts.ALL), await read(Texts.SHORT), await read(Texts.NONE)
+    whole, cut, head = await read(RunTexts.ALL), await read(RunTexts.SHORT), await read(RunTexts.NONE)
     assert whole is not None
     assert cut is not None
     assert head is not None

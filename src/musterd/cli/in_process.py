@@ -24,7 +24,7 @@ from musterd.http.routes import operations
 from musterd.http.server import Server
 from musterd.store import inspection
 
-LISTENER = ProcessRole(drives_runs=False, recovers=False)
+LISTENER = ProcessRole(drives_runs=False, does_upkeep=False)
 """The role of a process that only answers."""
 WITHOUT_KEYS = {
     "auth": None,

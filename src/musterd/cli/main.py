@@ -102,7 +102,7 @@ def serve(  # noqa: PLR0913 - each is an argument or an option
     from musterd.cli.serve import serve as run_server
     from musterd.engine.process_role import ProcessRole
 
-    role = ProcessRole(drives_runs=worker, recovers=recover)
+    role = ProcessRole(drives_runs=worker, does_upkeep=recover)
     return run_server(source, host=host, port=port, db=db, insecure=insecure, role=role)
 
 

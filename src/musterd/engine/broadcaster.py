@@ -280,7 +280,7 @@ class Broadcaster:
         """The root run ids that have a subscriber or a waiter in this process."""
         return self._audiences.keys() | self._waiters.keys()
 
-    def send_to_store(self, root_id: str) -> None:
+    def make_subscribers_read_store(self, root_id: str) -> None:
         """Send the run's subscribers and waiters to the store: another process drives the run and has stored more."""
         if (audience := self._audiences.get(root_id)) is not None:
             # A page that was read before may lack what the other process has stored since.

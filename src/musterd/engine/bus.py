@@ -165,7 +165,10 @@ class Bus(Protocol):
         """Stop following the session."""
 
     def send_change(self) -> None:
-        """Have :meth:`change_count` change in other processes soon: runs or approvals changed without another hint."""
+        """Tell the other processes that runs or approvals changed; their :meth:`change_count` increases.
+
+        For changes without another hint.
+        """
 
     def follow_changes(self) -> None:
         """Have :meth:`change_count` count what other processes change, until :meth:`unfollow_changes`."""

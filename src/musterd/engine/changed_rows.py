@@ -130,7 +130,7 @@ class ChangedRows:
             is_news = last is None or last.next_event < snapshot.next_event
             self._seen[root_id] = snapshot if is_news or last is None else replace(snapshot, next_event=last.next_event)
             if is_news:
-                self._broadcaster.send_to_store(root_id)
+                self._broadcaster.make_subscribers_read_store(root_id)
             if snapshot.state.is_settled:
                 self._broadcaster.wake_waiters(root_id)
 

@@ -26,9 +26,9 @@ from musterd.models.call import ModelAnswer
 from musterd.store.attempt_writes import MemberRecord, TakenMessage
 
 _CALLS = (StepKind.TOOL, StepKind.FUNCTION, StepKind.DELEGATE, StepKind.ASK)
-CUT_OFF = "The call was interrupted, and its outcome is unknown. It was not repeated."
+CUT_OFF_TEXT = "The call was interrupted, and its outcome is unknown. It was not repeated."
 
-NOT_MADE = "A person rejected the call. It was not made."
+NOT_MADE_TEXT = "A person rejected the call. It was not made."
 
 _NO_PATHS: frozenset[str] = frozenset()  # each empty set takes 216 bytes, and thousands of runs may wait
 
@@ -316,7 +316,7 @@ class Journal:
         intent: Intent,
         started_at: float,
         require: Callable[[RequirementKind], Requirement],
-        failure_text: str = CUT_OFF,
+        failure_text: str = CUT_OFF_TEXT,
     ) -> ToolStep | None:
         """The outcome of a call that was cut off, by a person's decision or the declared rule; None: call again.
 
@@ -327,7 +327,7 @@ class Journal:
         if approval is not None and approval.decision is not None:
             # Not committed here but with its effect, below: the result, or the intent of the call that is made again.
             self._outbox.batch.consumed.append(intent.path)
-            return await self._apply_decision(intent, started_at, approval.decision, CUT_OFF)
+            return await self._apply_decision(intent, started_at, approval.decision, CUT_OFF_TEXT)
         if intent.on_unknown == "retry":
             return None
         if intent.on_unknown == "fail":
@@ -354,7 +354,7 @@ class Journal:
             raise Waits([approval.requirement])
         del self._approvals[intent.path]  # it counts for one call: if the outcome is unknown, a person is asked again
         self._outbox.batch.consumed.append(intent.path)
-        return await self._apply_decision(intent, clock.now(), approval.decision, NOT_MADE)
+        return await self._apply_decision(intent, clock.now(), approval.decision, NOT_MADE_TEXT)
 
     async def _apply_decision(
         self, intent: Intent, started_at: float, decision: JsonObject, failure_text: str

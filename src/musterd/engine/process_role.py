@@ -12,24 +12,24 @@ class ProcessRole:
 
     :param answers: whether it answers requests for runs, and not only probes.
     :param drives_runs: whether it claims runs and drives them.
-    :param recovers: whether it does upkeep: it reassigns the runs of dead processes, and does what is due. A process
+    :param does_upkeep: whether it does upkeep: it reassigns the runs of dead processes, and does what is due. A process
         that does no upkeep drives no runs either.
     """
 
     answers: bool = True
     drives_runs: bool = True
-    recovers: bool = True
+    does_upkeep: bool = True
 
     @property
     def name(self) -> str:
         """``server``, ``worker`` (drives runs that others accept) or ``api`` (accepts runs that others drive)."""
         if not self.answers:
             return "worker"
-        return "server" if self.drives_runs and self.recovers else "api"
+        return "server" if self.drives_runs and self.does_upkeep else "api"
 
     def driven(self, registry: Registry) -> list[BaseComponent]:
         """The served components whose runs this process drives."""
-        if not (self.drives_runs and self.recovers):
+        if not (self.drives_runs and self.does_upkeep):
             return []
         return registry.top_level()
 

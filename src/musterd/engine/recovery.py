@@ -13,7 +13,7 @@ from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
 from musterd.core.step_contents import MAX_INLINE
 from musterd.engine.outbox import EventKey
-from musterd.engine.step_attempts import CUT_OFF, attempt_of
+from musterd.engine.step_attempts import CUT_OFF_OUTCOME, attempt_of
 from musterd.engine.superseded_text import ModelCallStarts, note_model_calls
 from musterd.loop.conversation import NOTES, parse_response
 from musterd.loop.steps import ToolStep
@@ -266,7 +266,7 @@ class _Emitted:
     def _drop(self, stream: _Stream, *, is_cut_off: bool) -> None:
         self.keys = _without(self.keys, stream.place)
         if is_cut_off:
-            entry = attempt_of(stream.attempt, stream.started_at, None, CUT_OFF)
+            entry = attempt_of(stream.attempt, stream.started_at, None, CUT_OFF_OUTCOME)
             self.cut_off_calls.setdefault(stream.place, []).append(entry)
 
 

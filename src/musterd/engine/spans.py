@@ -15,8 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 import musterd
-from musterd.core import semconv
-from musterd.core import trace_context as trace_context
+from musterd.core import semconv, trace_context
 from musterd.core.records import Output, RunRow
 from musterd.core.states import RunState
 

@@ -71,7 +71,7 @@ class SteeringInbox:
 
         async def work(tx: Tx) -> tuple[list[SteeringMessage], list[str]]:
             tx = SessionTx(tx, session_id)
-            return await messages.of_root(tx, root_id), await steering.flagged(tx, root_id)
+            return await messages.of_root(tx, root_id), await steering.members_to_cancel(tx, root_id)
 
         if earlier is not None:  # one read at a time: an older result must not replace a newer one
             await asyncio.wait([earlier])

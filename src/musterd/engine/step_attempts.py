@@ -7,7 +7,7 @@ from musterd.core import jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepOutcome, StepRow, StepState
 
-CUT_OFF = "cut_off"
+CUT_OFF_OUTCOME = "cut_off"
 """The outcome of an attempt of a step whose process died, or released the run, before the step ended."""
 _OUTCOMES = {
     StepState.FAILED: "failed",
@@ -79,4 +79,4 @@ def _earlier(step: StepRow) -> list[JsonObject]:
 
 
 def _last(step: StepRow) -> JsonObject:
-    return attempt_of(step.attempt, step.started_at, step.ended_at, _OUTCOMES.get(step.state, CUT_OFF))
+    return attempt_of(step.attempt, step.started_at, step.ended_at, _OUTCOMES.get(step.state, CUT_OFF_OUTCOME))

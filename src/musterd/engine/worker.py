@@ -63,7 +63,7 @@ class Worker:
         self._live: dict[str, _LiveAttempt] = {}
         self._early_cancels: set[str] = set()
         self._early_signals: dict[str, int] = {}
-        self._early_looks: set[str] = set()
+        self._early_changes: set[str] = set()
         """Runs at which to look again once their attempts exist."""
         self._wake = asyncio.Event()
         self._has_claim_under_way = False
@@ -88,7 +88,7 @@ class Worker:
         settings, database, now = self._resources.settings, self._resources.database, clock.now()
         self.instance_id = await database.write(lambda tx: workers.instance(tx, clock.new_id(), OLDEST_WRITER, now))
         await self._bus.join(self, self._announce)
-        if self._role.recovers:
+        if self._role.does_upkeep:
             # Now, and not after the first period: after a restart on SQLite the lock of the previous process is free,
             # and its runs continue at once.
             await self.upkeep.once()
@@ -228,14 +228,14 @@ class Worker:
         """Act on what other processes have stored about runs that are driven or awaited here; by default about any."""
         if run_ids is not None and self._slots.reserved:
             # One of them may just be claimed or accepted here, and its attempt does not exist yet.
-            self._early_looks.update(set(run_ids) - self._live.keys())
+            self._early_changes.update(set(run_ids) - self._live.keys())
         await self._changed_rows.read(run_ids)
 
     def events_received(self, root_id: str, stored: StoredFlush) -> bool:
         """Pass on events that another process has stored; False if the run's row has to be read."""
         return self._changed_rows.events_received(root_id, stored)
 
-    async def _look_at_begun(self, run_id: str) -> None:
+    async def _read_begun_run(self, run_id: str) -> None:
         try:
             await self.read_changed_rows([run_id])
         except StoreUnavailable as error:
@@ -247,7 +247,7 @@ class Worker:
 
     def worker_died(self) -> None:
         """Do upkeep now, if this process does it: another worker seems to be dead."""
-        if self._role.recovers:
+        if self._role.does_upkeep:
             self._spawn(self._part_of_upkeep(self.upkeep.once()))
 
     def upkeep_done_elsewhere(self, findings: Findings) -> None:
@@ -327,7 +327,7 @@ class Worker:
 
     def _forget_early_news(self) -> None:
         if not self._slots.reserved:  # no further run is about to begin
-            for news in (self._early_looks, self._early_cancels, self._early_signals):
+            for news in (self._early_changes, self._early_cancels, self._early_signals):
                 news.clear()
 
     def wake(self) -> None:
@@ -450,8 +450,8 @@ class Worker:
             self._early_cancels.discard(run.run_id)
             attempt.cancel()
         attempt.signalled(self._early_signals.pop(run.run_id, 0))
-        if run.run_id in self._early_looks:
-            self._spawn(self._look_at_begun(run.run_id))
+        if run.run_id in self._early_changes:
+            self._spawn(self._read_begun_run(run.run_id))
         if self._probation.is_on(run.run_id):
             attempt.on_step_stored(partial(self._probation.passed, run.run_id))
         # If this process lost the run and has claimed it again, no look finds the older attempt any more.
@@ -484,7 +484,7 @@ class Worker:
             if isinstance(end, Settled) or self._is_stopping:  # after the stop began, nothing says how the run goes on
                 self._resources.broadcaster.wake_waiters(run.run_id)
             else:  # another attempt goes on with the run, possibly in another process
-                self._resources.broadcaster.send_to_store(run.run_id)
+                self._resources.broadcaster.make_subscribers_read_store(run.run_id)
         if not isinstance(end, Settled):
             return
         if end.promoted is not None:

@@ -45,7 +45,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\[\]:/@?#]+)(?::\d{1,5})?")
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
 
 
-class RequestIds:
+class RequestLog:
     """Gives every request an id (the client's or a new one), returns it in the response, and counts and logs responses.
 
     :param logs_requests: whether to log each request at level info; otherwise the level is debug.

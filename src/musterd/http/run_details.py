@@ -15,7 +15,7 @@ from musterd.http.operation import Answer, operation
 from musterd.http.parameters import Query, Text
 from musterd.http.responses import JSON, answer_with_runs, json_answer
 from musterd.http.run_export import export_parts
-from musterd.http.run_lists import RunView
+from musterd.http.run_lists import RunDetailLevel
 from musterd.http.run_operation import REPLAYED_HEADER, IdempotencyHeaders
 from musterd.http.run_start_answers import RunAnswers, renderer
 from musterd.http.runs import POLL_SECONDS
@@ -40,7 +40,9 @@ class AnyRunQuery(Query):
 class RunDetailsQuery(AnyRunQuery):
     """The query of ``GET /runs/{run_id}``."""
 
-    view: RunView = Field(RunView.FULL, description="`summary`: the run in a few words, without its conversation")
+    view: RunDetailLevel = Field(
+        RunDetailLevel.FULL, description="`summary`: the run in a few words, without its conversation"
+    )
     wait: float | None = Field(None, ge=0, description="Seconds to wait for the run's end, at most 60")
 
 
@@ -73,7 +75,10 @@ async def get_run(
     served any more.
     """
     ref = RunRef(component, run_id, query.session_id, caller)
-    is_summary, wait_seconds = query.view is RunView.SUMMARY, min(query.wait or 0.0, server.settings.wait_max_seconds)
+    is_summary, wait_seconds = (
+        query.view is RunDetailLevel.SUMMARY,
+        min(query.wait or 0.0, server.settings.wait_max_seconds),
+    )
     view = None
     if wait_seconds > 0 or not is_summary:  # a summary is read without the conversation, which may be long
         async with validity_of(request).held():

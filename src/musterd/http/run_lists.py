@@ -35,7 +35,7 @@ def _require_cursor(text: Any) -> Any:
 Cursor = Annotated[RunPosition, BeforeValidator(_require_cursor), WithJsonSchema({"type": "string"})]
 
 
-class RunView(StrEnum):
+class RunDetailLevel(StrEnum):
     """How much of a run is shown."""
 
     FULL = "full"
@@ -72,10 +72,7 @@ class RunFilterQuery(Query):
         return component_id
 
     def conditions(self) -> RunsQuery:
-        """What to list or count.
-
-        :raises InvalidInput: a status is unknown.
-        """
+        """What to list or count."""
         ids = {"team": self.team_id, "agent": self.agent_id, "workflow": self.workflow_id}
         component = next(((kind, one) for kind, one in ids.items() if one is not None), None)
         return RunsQuery(
@@ -96,7 +93,7 @@ class RunPageQuery(RunFilterQuery):
         description=f"Only runs in any of these states, in any case: {', '.join(STATUSES)}",
     )
     needs_you: bool = Field(False, description="Only runs with a pending approval")
-    view: RunView = Field(RunView.FULL, description="`summary`: each run in a few words")
+    view: RunDetailLevel = Field(RunDetailLevel.FULL, description="`summary`: each run in a few words")
     limit: int = Field(20, ge=1, le=PAGE_LIMIT, description="Runs on a page")
     cursor: Cursor | None = Field(None, description="The `next_cursor` of the page before")
 
@@ -118,7 +115,7 @@ class RunPageQuery(RunFilterQuery):
 async def list_runs(server: Server, caller: Caller, query: RunPageQuery) -> RunPage | RunSummaryPage:
     """List the runs of all sessions, newest first. Members' and steps' runs are in those of their roots."""
     conditions, limit = query.conditions(), query.limit
-    if query.view is RunView.SUMMARY:
+    if query.view is RunDetailLevel.SUMMARY:
         summaries, searched_until = await server.lists.summaries(conditions, caller)
         positions = [(run.created_at, run.run_id) for run in summaries]
         return run_summary_page(summaries[:limit], _next_cursor(positions, limit, searched_until), limit)

@@ -33,7 +33,7 @@ _MAX_VERSION = 2**53
 
 _ITEMS = "each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional."
 
-AnswerForm = Literal["output", "stream", "receipt"]
+AnswerMode = Literal["output", "stream", "receipt"]
 """How a run is answered: with its output when it has finished or paused, with its events, or at once with 202."""
 
 
@@ -197,7 +197,7 @@ class StartForm(Form):
         return timeout_seconds
 
     @property
-    def answer_form(self) -> AnswerForm:
+    def answer_mode(self) -> AnswerMode:
         """How to answer. ``background`` has precedence over ``stream`` unless the client asked for a stream itself."""
         if self.background and not (self.stream and "stream" in self.model_fields_set):
             return "receipt"
@@ -231,7 +231,7 @@ class StartForm(Form):
             session_id=self.session_id,
             user_id=self.user_id,
             is_background=self.background,
-            cancel_on_disconnect=self.answer_form == "stream" and not self.background and key is None,
+            cancel_on_disconnect=self.answer_mode == "stream" and not self.background and key is None,
             queueing=self.queueing_options(),
             key=key,
         )
@@ -332,7 +332,7 @@ class ContinueForm(Form):
     )
 
     @property
-    def answer_form(self) -> AnswerForm:
+    def answer_mode(self) -> AnswerMode:
         """How to answer. ``background`` has precedence over ``stream``."""
         if self.background:
             return "receipt"

@@ -17,7 +17,7 @@ from musterd.http.auth.expiry import validity_of
 from musterd.http.request_bodies import release_body
 from musterd.http.responses import answer_with_runs, json_answer
 from musterd.http.run_operation import IdempotencyHeaders
-from musterd.http.run_requests import AnswerForm
+from musterd.http.run_requests import AnswerMode
 from musterd.http.run_stream import accepted_with_subscription, stream_of
 from musterd.http.server import Server
 from musterd.service.run_ref import RunRef
@@ -72,7 +72,7 @@ class RunAnswers:
     headers: IdempotencyHeaders
 
     async def accept(
-        self, run_id: str, accepting: Accepting, form: AnswerForm, *, shows_all_events: bool = True
+        self, run_id: str, accepting: Accepting, form: AnswerMode, *, shows_all_events: bool = True
     ) -> Response:
         """Accept a new run, and answer.
 

@@ -124,7 +124,7 @@ async def accepted_with_subscription(
     try:
         accepted = await accepting
         if accepted.is_replay:
-            await runs.following.note_subscriber(accepted.run)
+            await runs.following.end_cancel_on_disconnect_elsewhere(accepted.run)
     except BaseException:
         subscription.close()
         raise

@@ -126,7 +126,7 @@ async def create_run(
     Only if the client asked for a stream, and no client reads it any more, the run is cancelled after a while.
     """
     server.require_ready()
-    form, shows_all_events = body.answer_form, body.streams_all_events
+    form, shows_all_events = body.answer_mode, body.streams_all_events
     run_request = body.run_request(headers.key, caller)
     run_id, accepting = run_request.run_id, server.runs.start(component, run_request, caller)
     del body, run_request  # uploads must not stay in memory for as long as the answer takes
@@ -256,18 +256,18 @@ async def continue_run(
             fork = ForkRequest(
                 run_id=clock.new_id(),
                 is_background=body.background,
-                cancel_on_disconnect=body.answer_form == "stream" and key is None,
+                cancel_on_disconnect=body.answer_mode == "stream" and key is None,
                 budget=body.budget,
                 from_step=body.from_step,
                 key=key,
             )
             accepting = server.forks.start(component, other, fork, caller)
-            return await answers.accept(fork.run_id, accepting, body.answer_form)
+            return await answers.accept(fork.run_id, accepting, body.answer_mode)
     decided = await server.runs.decide(RunRef(component, run_id, session_id, caller), decisions, key)
     answer: Response
-    if body.answer_form == "receipt":
+    if body.answer_mode == "receipt":
         answer = await answers.receipt(decided.run, shows_state=True)
-    elif body.answer_form == "stream":
+    elif body.answer_mode == "stream":
         subscription = server.runs.subscribe(run_id).start_after(decided.run, decided.after)
         answer = stream_of(server, subscription, decided.run)
     else:

@@ -157,7 +157,7 @@ class Server:
         try:
             self._add_duties()
             await self._start_engine()
-            if self._process_role.recovers:
+            if self._process_role.does_upkeep:
                 self.webhooks.start()
             self.resources.models.warm(model for component in self.components() for model in models_of(component))
             yield
@@ -175,7 +175,7 @@ class Server:
 
     async def _start_engine(self) -> None:
         try:
-            if self._process_role.recovers:
+            if self._process_role.does_upkeep:
                 await self._start_features()
             await self.engine.start()
         except StoreUnavailable as error:  # a running server waits for its database, but a start fails with the reason

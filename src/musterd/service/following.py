@@ -81,7 +81,7 @@ class Following:
             # Read the row only after subscribing: events stored before the read come from the store, later ones live.
             followed = await self._followed(view, after)
             subscription.start_after(followed.root, followed.after)
-            await self.note_subscriber(followed.root)
+            await self.end_cancel_on_disconnect_elsewhere(followed.root)
         except BaseException:
             subscription.close()
             raise
@@ -118,7 +118,7 @@ class Following:
             contents = await contents_of(self._resources.database, root.session_id, root.run_id, flush.events)
         return [filled_event(event, contents) if any(places_in_event(event)) else event for event in flush.events]
 
-    async def note_subscriber(self, root: RunRow) -> None:
+    async def end_cancel_on_disconnect_elsewhere(self, root: RunRow) -> None:
         """Note that a subscriber attached here.
 
         If the run was started on another process, this ends its cancel-on-disconnect: that process cannot see this

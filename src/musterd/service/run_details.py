@@ -100,10 +100,10 @@ class RunDetailsService:
                 return None
             steps = await run_steps.results(tx, root.run_id, ["p"])
             prepared: JsonObject | None = None if (text := steps.get("p")) is None else json.loads(text)
-            paths = () if root.forked_from is None else await run_steps.page(tx, root.run_id, "", None, None)
+            copied = () if root.forked_from is None else await run_steps.page(tx, root.run_id, "", None, None)
             return ReplaySource(
                 inputs=await attempt_input.load(tx, root, recorded_history_query(prepared)),
-                questions=list((await questions_of(tx, root, [step.path for step in paths])).values()),
+                questions=list((await questions_of(tx, root, [step.path for step in copied])).values()),
             )
 
         source = await self._database.scan(work)

@@ -26,8 +26,8 @@ LOOK_SECONDS = 1.0
 LONGEST_SECONDS = 5.0
 """How long no look is made if nothing seems to have been written: a hint of the bus may be lost."""
 OVERLAP_SECONDS = 10.0
-"""How far each look goes back behind the one before. A run's times are taken before its commit, by the clock of the
-process that writes; so a run may become visible some time after its end."""
+"""How far each look reaches back before the previous one. A run's times are taken before its commit, by the clock of
+the process that writes; so a run may become visible some time after its end."""
 MAX_MISSED = 1000
 """How many unfinished and how many finished runs a reader that comes back gets at most."""
 MAX_WAITING = 5000
@@ -177,7 +177,7 @@ class RunFeed:
             reader.close()
 
     async def _begin(self) -> None:
-        """Make the first look, if no reader has had it made, and begin to repeat it."""
+        """Look once if nothing was read yet, and start the task that repeats it."""
         async with self._looking:
             if self._seen is None:
                 await self._look()

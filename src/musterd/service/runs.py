@@ -37,7 +37,7 @@ from musterd.store.cancels import StopResult
 from musterd.store.database import Tx, Work
 from musterd.store.decisions import DecisionSource, decide
 from musterd.store.idempotency import Performed, Request, once
-from musterd.store.runs import RunComponent, Texts
+from musterd.store.runs import RunComponent, RunTexts
 from musterd.store.shards import SessionTx
 
 Commit = Callable[[Work[Accepted]], Awaitable[Accepted]]
@@ -256,9 +256,9 @@ class RunService:
         :raises NotFound: there is no such run that this caller may see.
         """
         database = self._resources.database
-        view = await database.read(lambda tx: _view(tx, ref, Texts.SHORT))
+        view = await database.read(lambda tx: _view(tx, ref, RunTexts.SHORT))
         if view is not None and view.is_cut:
-            view = await database.fetch(lambda tx: _view(tx, ref, Texts.ALL))
+            view = await database.fetch(lambda tx: _view(tx, ref, RunTexts.ALL))
         return _existing(view)
 
     async def head(self, ref: RunRef) -> RunView:
@@ -266,10 +266,10 @@ class RunService:
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        return _existing(await self._resources.database.read(lambda tx: _view(tx, ref, Texts.NONE)))
+        return _existing(await self._resources.database.read(lambda tx: _view(tx, ref, RunTexts.NONE)))
 
     async def locate(self, run_id: str, caller: Caller) -> RunComponent:
-        """The team or agent of a run, or of the run that a member's run is in.
+        """The component of a run, or of the run that a member's run is in.
 
         :raises NotFound: there is no such run that this caller may see.
         """
@@ -290,7 +290,7 @@ class RunService:
         view = await self.find(ref)
         if not view.row.state.is_settled and seconds > 0:
             root = await self.following.root_of(view.row)
-            await self.following.note_subscriber(root)
+            await self.following.end_cancel_on_disconnect_elsewhere(root)
             # A poll counts as a client while it waits: it keeps a run with cancel-on-disconnect alive, even on its own.
             with self.connected_clients.waiting(root.run_id):
                 await until_settled(self._resources, view.row, seconds)
@@ -438,7 +438,7 @@ async def _last_pause(tx: SessionTx, run: RunRow) -> int:
     return run.next_event - (2 if run.state.is_settled else 1) if after is None else after
 
 
-async def _view(tx: Tx, ref: RunRef, texts: Texts) -> RunView | None:
+async def _view(tx: Tx, ref: RunRef, texts: RunTexts) -> RunView | None:
     return await runs.view(tx, ref.run_id, ref.component.kind, ref.component.id, ref.session_id, ref.caller, texts)
 
 

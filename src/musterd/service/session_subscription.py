@@ -305,7 +305,7 @@ class SessionSubscription:
             after = min(after, root.next_event - 1)
             if root.run_id in self._runs or (root.state.is_final and after == root.next_event - 1):
                 continue
-            await self._following.note_subscriber(root)
+            await self._following.end_cancel_on_disconnect_elsewhere(root)
             if self.is_closed:
                 return
             # Created after the check, with no await in between: close() has left all runs that it knew, and would not

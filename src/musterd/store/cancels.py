@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from musterd.core.deliveries import Notice
+from musterd.core.errors import NotFound
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow, StepKind, StepOutcome
 from musterd.core.states import RunState
@@ -15,8 +16,8 @@ LOCK_SESSION = Statement(
     "cancel_lock_session",
     "SELECT deleted_at FROM sessions WHERE session_id = :session_id AND shard = :shard LOCK_ROW",
 )
-GET = Statement(
-    "cancel_get",
+LOCK_RUN = Statement(
+    "cancel_lock_run",
     f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id AND shard = :shard AND session_id = :session_id LOCK_ROW",
 )
 # The first cancel counts: a later one must not change who cancelled the run, or when.
@@ -84,7 +85,7 @@ async def lock(tx: SessionTx, root_id: str) -> RunRow | None:
     as it is after the wait for the session.
     """
     await tx.one(LOCK_SESSION, {"session_id": tx.session_id})
-    return await _lock_run(tx, root_id)
+    return await lock_run(tx, root_id)
 
 
 async def lock_unless_deleted(tx: SessionTx, root_id: str) -> RunRow | None:
@@ -93,11 +94,23 @@ async def lock_unless_deleted(tx: SessionTx, root_id: str) -> RunRow | None:
     Decisions, messages and forks use it: the session may have been deleted after the caller looked the run up.
     """
     session = await tx.one(LOCK_SESSION, {"session_id": tx.session_id})
-    return None if session is None or session["deleted_at"] is not None else await _lock_run(tx, root_id)
+    return None if session is None or session["deleted_at"] is not None else await lock_run(tx, root_id)
 
 
-async def _lock_run(tx: SessionTx, root_id: str) -> RunRow | None:
-    row = await tx.one(GET, {"run_id": root_id, "session_id": tx.session_id})
+async def require_locked(tx: SessionTx, root_id: str) -> RunRow:
+    """Like :func:`lock_unless_deleted`.
+
+    :raises NotFound: there is no such run.
+    """
+    run = await lock_unless_deleted(tx, root_id)
+    if run is None:
+        raise NotFound("Run not found")
+    return run
+
+
+async def lock_run(tx: SessionTx, root_id: str) -> RunRow | None:
+    """Lock a run whose session is locked, and return it as it is now; None: there is no such run."""
+    row = await tx.one(LOCK_RUN, {"run_id": root_id, "session_id": tx.session_id})
     return None if row is None else run_row(row)
 
 

@@ -36,7 +36,7 @@ async def claim(
         rows = await tx.all(transitions.CLAIM_NAMED, named) if run_ids else []
     else:
         rows = await tx.all(transitions.CLAIM, {**params, "limit": limit})
-    return await _claimed(tx, rows, now)
+    return await _begin_attempts(tx, rows, now)
 
 
 async def claim_named(
@@ -45,7 +45,7 @@ async def claim_named(
     """Claim those of these runs that are ready and no suspects; each gets the next attempt number."""
     params = {**_claim_params(worker, components, now, NO_SUSPECTS), "run_ids": jsontext.dumps(list(run_ids))}
     rows = await tx.all(transitions.CLAIM_NAMED, params)
-    return await _claimed(tx, rows, now)
+    return await _begin_attempts(tx, rows, now)
 
 
 def _claim_params(worker: str, components: Sequence[str], now: float, crashes: tuple[int, int]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _claim_params(worker: str, components: Sequence[str], now: float, crashes: t
     }
 
 
-async def _claimed(tx: Tx, rows: Sequence[Row], now: float) -> list[RunRow]:
+async def _begin_attempts(tx: Tx, rows: Sequence[Row], now: float) -> list[RunRow]:
     claimed = [run_row(row) for row in rows]
     for run in claimed:
         if run.attempt > 1:  # the run may have been paused, and its members with it

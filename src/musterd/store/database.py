@@ -36,7 +36,7 @@ class Statement:
     - ``IN_LIST(column, :name)``: the column is one of a list, which is passed as JSON text;
     - ``IN_NUMBERS(column, :name)``: the same for a list of integers;
     - ``LOCK_ROW``: lock the row until the transaction ends, and return it as it is once it is locked;
-    - ``LOCK_FREE_ROWS``: the same, but rows that another transaction has locked are left out, without waiting;
+    - ``SKIP_LOCKED_ROWS``: the same, but rows that another transaction has locked are left out, without waiting;
     - ``TEXT_BYTES(column)``: the length of a text in UTF-8, 0 for null. The text itself is not read;
     - ``JSON_WHOLE(column, 'name')``: the integer of that name in a column of JSON objects, or null;
     - ``JSON_NUMBER(column, 'name')``: the same, but any number;
@@ -124,7 +124,7 @@ def for_sqlite(text: str) -> str:
     text = _JSON_NUMBER.sub(r"CAST(json_extract(\1, '$.\2') AS DOUBLE)", text)
     text = text.replace("DATABASE_SIZE", _SQLITE_SIZE).replace("DATABASE_VERSION", "sqlite_version()")
     text = _TURN.sub("1", text).replace("strpos(", "instr(")
-    return text.replace("LOCK_ROW", "").replace("LOCK_FREE_ROWS", "")
+    return text.replace("LOCK_ROW", "").replace("SKIP_LOCKED_ROWS", "")
 
 
 def for_postgres(text: str) -> str:
@@ -144,7 +144,7 @@ def for_postgres(text: str) -> str:
     text = _JSON_NUMBER.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS double precision)", text)
     text = text.replace("DATABASE_SIZE", _POSTGRES_SIZE).replace("DATABASE_VERSION", _POSTGRES_VERSION)
     text = _TURN.sub(_turn_for_postgres, text)
-    text = text.replace("LOCK_ROW", "FOR UPDATE").replace("LOCK_FREE_ROWS", "FOR UPDATE SKIP LOCKED")
+    text = text.replace("LOCK_ROW", "FOR UPDATE").replace("SKIP_LOCKED_ROWS", "FOR UPDATE SKIP LOCKED")
     return PARAMETER.sub(r"%(\1)s", text)
 
 
@@ -154,7 +154,7 @@ def _turn_for_postgres(match: re.Match[str]) -> str:
     return f"pg_advisory_xact_lock({key})" if scope is None else f"pg_advisory_xact_lock({key}, hashtext({scope}))"
 
 
-class Texts(Generic[T]):
+class TranslatedStatements(Generic[T]):
     """A cache of statements translated to one dialect.
 
     :param translate: translates a text to the dialect and the type that its driver takes.
@@ -166,7 +166,8 @@ class Texts(Generic[T]):
 
     def __call__(self, statement: Statement) -> T:
         """The statement's text."""
-        # By name, so two different texts must not share a name. Texts composed for one request would fill the cache.
+        # By name, so two different texts must not share a name. Texts that are composed for one
+        # request would fill the cache.
         text = self._texts.get(statement.name)
         if text is None:
             text = self._translate(statement.text)

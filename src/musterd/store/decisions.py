@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from musterd.core import jsontext
-from musterd.core.errors import Conflict, Forbidden, InvalidInput, LeftUnfinished, NotFound
+from musterd.core.errors import Conflict, Forbidden, InvalidInput, LeftUnfinished
 from musterd.core.records import RunRow
 from musterd.core.requirements import (
     ApprovalRow,
@@ -65,7 +65,7 @@ async def decide(tx: SessionTx, root_id: str, decisions: Sequence[Decision], sou
     """
     # Locked until the commit: a pause of this run waits, and is then refused because of the stored decision
     # (transitions.PAUSE), so a decision can never be stored for a run that nothing resumes.
-    run = await _lock(tx, root_id)
+    run = await cancels.require_locked(tx, root_id)
     if run.error_code == LeftUnfinished.run_code:
         raise Conflict(
             "The run was imported unfinished, so it takes no decisions; continue it without one to start it again"
@@ -117,13 +117,6 @@ async def by_default(tx: SessionTx, run: RunRow, now: float) -> bool:
         await _store(tx, row["id"], decision, DecisionSource(by=EXPIRY, now=now))
     await session_queue.resume(tx, run)
     return True
-
-
-async def _lock(tx: SessionTx, root_id: str) -> RunRow:
-    run = await cancels.lock_unless_deleted(tx, root_id)
-    if run is None:
-        raise NotFound("Run not found")
-    return run
 
 
 def _by_requirement(

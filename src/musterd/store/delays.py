@@ -10,7 +10,6 @@ from musterd.core.states import PENDING, RunState
 from musterd.store import cancels, run_failures, session_queue, sessions, transitions
 from musterd.store.cancels import StopResult
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.rows import run_row
 from musterd.store.shards import SessionTx
 
 LIMIT = 100
@@ -115,7 +114,7 @@ async def _lock_sessions_of(tx: Tx, rows: Sequence[Row]) -> list[tuple[str, str]
 
 async def _lock_run(tx: SessionTx, run_id: str) -> RunRow:
     """Lock the run and return it as it is now."""
-    row = await tx.one(cancels.GET, {"run_id": run_id, "session_id": tx.session_id})
-    if row is None:
+    run = await cancels.lock_run(tx, run_id)
+    if run is None:
         raise RuntimeError(f"run {run_id} went away while its session was held")
-    return run_row(row)
+    return run

@@ -40,7 +40,7 @@ DUE = Statement(
 CLAIM = Statement(
     "deliveries_claim",
     """WITH picked AS MATERIALIZED (
-         SELECT id FROM deliveries WHERE IN_LIST(id, :ids) AND state = 'pending' AND due_at <= :now LOCK_FREE_ROWS)
+         SELECT id FROM deliveries WHERE IN_LIST(id, :ids) AND state = 'pending' AND due_at <= :now SKIP_LOCKED_ROWS)
        UPDATE deliveries SET due_at = :until, lease = :lease, attempts = attempts + 1
        WHERE id IN (SELECT id FROM picked)""",
 )
@@ -62,7 +62,7 @@ GIVE_UP = Statement(
     "deliveries_give_up",
     """UPDATE deliveries SET state = 'failed', ended_at = :now, lease = NULL, last_error = :error
        WHERE id IN (
-         SELECT id FROM deliveries WHERE state = 'pending' AND due_at <= :before LIMIT :limit LOCK_FREE_ROWS)""",
+         SELECT id FROM deliveries WHERE state = 'pending' AND due_at <= :before LIMIT :limit SKIP_LOCKED_ROWS)""",
 )
 PENDING_OF = Statement(
     "deliveries_pending_of",
@@ -71,7 +71,7 @@ PENDING_OF = Statement(
 FORGET = Statement(
     "deliveries_forget",
     """DELETE FROM deliveries WHERE id IN (
-         SELECT id FROM deliveries WHERE ended_at <= :before LIMIT :limit LOCK_FREE_ROWS)""",
+         SELECT id FROM deliveries WHERE ended_at <= :before LIMIT :limit SKIP_LOCKED_ROWS)""",
 )
 _COLUMNS = f"""d.id, d.run_id, d.url, d.happening, d.run_attempts, d.facts, d.state, d.attempts, d.due_at, d.created_at,
               d.ended_at, d.last_status, d.last_error, r.session_id, r.owner, r.user_id, r.component_kind,

@@ -40,8 +40,8 @@ WAIT_SECONDS = 10.0
 WRITES = 0.75
 """The part of the pool that writes may use. A write that waits for a lock keeps its connection: if fifty runs of one
 user end at once, their writes would otherwise use all connections, and polls would wait for them."""
-DOWN_SECONDS = 0.5
-"""The same while the server refuses connections."""
+WAIT_STEP_SECONDS = 0.5
+"""How long one attempt to get a connection or a write slot waits, so that a refusal is noticed soon."""
 RECONNECT_SECONDS = 3.0
 POLL_SECONDS = 0.05
 """How often a process asks whether others have written. Each time costs a round trip, so less often than on SQLite."""
@@ -382,17 +382,17 @@ class PostgresDatabase:
 async def _connection_with_slot(pool: AsyncConnectionPool[Connection], slots: asyncio.Semaphore | None) -> Connection:
     """A connection of the pool, and one of ``slots``.
 
-    :raises PoolTimeout: either took longer than DOWN_SECONDS; neither is held.
+    :raises PoolTimeout: either took longer than WAIT_STEP_SECONDS; neither is held.
     """
     if slots is None:
-        return await pool.getconn(DOWN_SECONDS)
+        return await pool.getconn(WAIT_STEP_SECONDS)
     try:
-        async with asyncio.timeout(DOWN_SECONDS if slots.locked() else None):
+        async with asyncio.timeout(WAIT_STEP_SECONDS if slots.locked() else None):
             await slots.acquire()
     except TimeoutError as error:
-        raise PoolTimeout(f"no other write ended within {DOWN_SECONDS} s") from error
+        raise PoolTimeout(f"no other write ended within {WAIT_STEP_SECONDS} s") from error
     try:
-        return await pool.getconn(DOWN_SECONDS)
+        return await pool.getconn(WAIT_STEP_SECONDS)
     except BaseException:
         slots.release()
         raise

@@ -9,9 +9,9 @@ from psycopg.rows import DictRow
 from musterd.core import jsontext, long_json
 from musterd.core.jsontypes import Json
 from musterd.core.threads import in_thread
-from musterd.store.database import Params, Row, Statement, Texts, for_postgres
+from musterd.store.database import Params, Row, Statement, TranslatedStatements, for_postgres
 
-_text = Texts(lambda text: for_postgres(text).encode())
+_text = TranslatedStatements(lambda text: for_postgres(text).encode())
 
 
 class PostgresTx:

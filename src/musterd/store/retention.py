@@ -71,7 +71,7 @@ async def remove_runs(tx: Tx, runs: Sequence[Removable], now: float, hooks: Sequ
     """
     # The list of runs was read without locks. With the sessions locked no run can be accepted in them, so unfinished
     # runs and pending deliveries are checked once more here.
-    locked = await run_removal.lock_free_sessions(tx, [run.session_id for run in runs])
+    locked = await run_removal.lock_unlocked_sessions(tx, [run.session_id for run in runs])
     live = await tx.all(LIVE_OF, {"sessions": jsontext.dumps(sorted(locked))})
     undelivered = await deliveries.pending_of(tx, [run.run_id for run in runs])
     removable_sessions = locked - {row["session_id"] for row in live}
@@ -82,5 +82,5 @@ async def remove_runs(tx: Tx, runs: Sequence[Removable], now: float, hooks: Sequ
 
 async def remove_sessions(tx: Tx, sessions: Sequence[str], before: float) -> int:
     """Remove sessions without runs, except those used meanwhile or locked; return how many were removed."""
-    locked = await run_removal.lock_free_sessions(tx, sessions)
+    locked = await run_removal.lock_unlocked_sessions(tx, sessions)
     return await tx.run(REMOVE_UNUSED, {"sessions": jsontext.dumps(sorted(locked)), "before": before})

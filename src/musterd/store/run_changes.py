@@ -55,7 +55,7 @@ APPROVALS_OF = Statement(
         ORDER BY a.created_at, a.id""",
 )
 
-RunState = tuple[int, str | None, str | None]
+ComparedRun = tuple[int, str | None, str | None]
 """What of a running run is compared: its version, totals and activity, as they are stored."""
 
 
@@ -68,7 +68,7 @@ class Seen:
     :param pending: the pending approvals by id.
     """
 
-    running: Mapping[str, RunState] = field(default_factory=dict)
+    running: Mapping[str, ComparedRun] = field(default_factory=dict)
     recent: Mapping[str, int] = field(default_factory=dict)
     pending: Mapping[str, ApprovalSnapshot] = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ async def look(tx: Tx, before: Seen | None, since: float) -> Look:
     :param since: a time from which on runs may have been accepted or may have finished without having been seen.
     """
     rows = await tx.all(RUNNING, {})
-    running: dict[str, RunState] = {row["run_id"]: (row["version"], row["totals"], row["activity"]) for row in rows}
+    running: dict[str, ComparedRun] = {row["run_id"]: (row["version"], row["totals"], row["activity"]) for row in rows}
     recent: dict[str, int] = {}
     for statement in (ACCEPTED, FINISHED):
         recent.update((row["run_id"], row["version"]) for row in await tx.all(statement, {"since": since}))

@@ -104,7 +104,7 @@ async def accept(
     else:
         await blobs.share(tx, origin_id, accepted.run.run_id)
     if origin.signals and await messages.copy_taken(tx, origin_id, accepted.run.run_id, paths):
-        accepted.run.signals = await steering.note(tx, accepted.run.run_id)
+        accepted.run.signals = await steering.raise_signals(tx, accepted.run.run_id)
     return accepted
 
 
@@ -115,16 +115,9 @@ async def members_taken_over(tx: SessionTx, fork_id: str) -> list[str]:
     return [] if run_input is None else list(run_input.options.get("fork", {}).get("members", {}).values())
 
 
-async def _lock(tx: SessionTx, origin_id: str) -> RunRow:
-    run = await cancels.lock_unless_deleted(tx, origin_id)
-    if run is None:
-        raise NotFound("Run not found")
-    return run
-
-
 async def _lock_finished(tx: SessionTx, origin_id: str) -> RunRow:
     """Lock the run and its session, so that its steps and its media stay until the fork has its own."""
-    run = await _lock(tx, origin_id)
+    run = await cancels.require_locked(tx, origin_id)
     if not run.state.is_final:
         raise Conflict("A run can be forked once it has finished.")
     return run
@@ -132,7 +125,7 @@ async def _lock_finished(tx: SessionTx, origin_id: str) -> RunRow:
 
 async def _lock_failed(tx: SessionTx, origin_id: str) -> RunRow:
     """Lock the failed run and its session. The lock makes sure that two requests do not both continue the run."""
-    run = await _lock(tx, origin_id)
+    run = await cancels.require_locked(tx, origin_id)
     if run.state is not RunState.ERROR:
         raise Conflict(ALREADY)
     other = await tx.one(OTHER_FORK, {"session_id": run.session_id, "origin": origin_id})

@@ -27,7 +27,7 @@ RUN_TABLES = (
 HOLD = Statement(
     "removal_hold",
     """SELECT session_id FROM sessions WHERE IN_LIST(session_id, :sessions)
-       ORDER BY session_id LOCK_FREE_ROWS""",
+       ORDER BY session_id SKIP_LOCKED_ROWS""",
 )
 TREES = Statement("removal_trees", "SELECT run_id FROM runs WHERE IN_LIST(root_id, :roots)")
 OF_ROOTS = (
@@ -90,7 +90,7 @@ def slices(runs: Iterable[Removable]) -> Iterator[list[Removable]]:
         yield batch
 
 
-async def lock_free_sessions(tx: Tx, sessions: Sequence[str]) -> set[str]:
+async def lock_unlocked_sessions(tx: Tx, sessions: Sequence[str]) -> set[str]:
     """Lock those of the sessions that no other transaction has locked; return their ids.
 
     A removal never waits for a session that is in use: it is not urgent, and the next call comes back to it.

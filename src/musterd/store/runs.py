@@ -16,7 +16,7 @@ from musterd.store.rows import RUN_COLUMNS, qualified, run_params, run_row, run_
 from musterd.store.shards import SessionTx
 
 
-class Texts(StrEnum):
+class RunTexts(StrEnum):
     """With which texts of a run its view is read: those of its output and its conversation."""
 
     ALL = "all"
@@ -35,10 +35,10 @@ _VIEW = f"SELECT {_COLUMNS}, io.output, io.messages {_FROM}"
 _BYTES = "TEXT_BYTES(io.output) + TEXT_BYTES(io.messages)"
 _IF_SHORT = f"CASE WHEN {_BYTES} <= {LONG_BYTES} THEN"
 _TEXTS = {
-    Texts.ALL: "io.output, io.messages, 0 AS is_cut",
-    Texts.SHORT: f"""{_IF_SHORT} io.output END AS output, {_IF_SHORT} io.messages END AS messages,
+    RunTexts.ALL: "io.output, io.messages, 0 AS is_cut",
+    RunTexts.SHORT: f"""{_IF_SHORT} io.output END AS output, {_IF_SHORT} io.messages END AS messages,
                      {_IF_SHORT} 0 ELSE 1 END AS is_cut""",
-    Texts.NONE: "NULL AS output, NULL AS messages, 0 AS is_cut",
+    RunTexts.NONE: "NULL AS output, NULL AS messages, 0 AS is_cut",
 }
 VIEWS = {
     texts: Statement(f"run_view {texts}", f"SELECT {_COLUMNS}, {columns} {_FROM} r.run_id = :run_id")
@@ -117,7 +117,13 @@ def _is_visible(row: Row, caller: Caller) -> bool:
 
 
 async def view(
-    tx: Tx, run_id: str, kind: str, component_id: str, session_id: str | None, caller: Caller, texts: Texts = Texts.ALL
+    tx: Tx,
+    run_id: str,
+    kind: str,
+    component_id: str,
+    session_id: str | None,
+    caller: Caller,
+    texts: RunTexts = RunTexts.ALL,
 ) -> RunView | None:
     """The run if it belongs to this session, to this component or a team of it, and to the caller; else None.
 

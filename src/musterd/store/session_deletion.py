@@ -75,7 +75,7 @@ async def remove_some(tx: Tx, now: float, hooks: Sequence[InRemoval] = ()) -> in
     """
     rows = await tx.all(OVER, {"now": now, "limit": run_removal.AT_ONCE})
     # A deleted session accepts no run, so none can start between this read and the lock.
-    locked = await run_removal.lock_free_sessions(tx, [row["session_id"] for row in rows])
+    locked = await run_removal.lock_unlocked_sessions(tx, [row["session_id"] for row in rows])
     return await _remove(tx, locked, now, hooks)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from musterd.core import long_json
 from musterd.core.jsontypes import Json
-from musterd.store.database import PARAMETER, Params, Row, Statement, Texts, for_sqlite
+from musterd.store.database import PARAMETER, Params, Row, Statement, TranslatedStatements, for_sqlite
 
 
 class _Numbered(NamedTuple):
@@ -39,7 +39,7 @@ class SqliteTx:
         self.connection = connection
         self._execute = connection.execute
         self._executemany = connection.executemany
-        self._numbered = Texts(_numbered)
+        self._numbered = TranslatedStatements(_numbered)
 
     async def run(self, statement: Statement, params: Params) -> int:
         """Execute; return the number of affected rows."""

@@ -47,7 +47,7 @@ async def send(tx: SessionTx, root_id: str, message: SteeringMessage) -> RunRow:
     if message.run_id != root_id:
         await _live_member(tx, root_id, message.run_id)
     await messages.add(tx, root_id, message)
-    return await _raise_signals(tx, root)
+    return await _with_raised_signals(tx, root)
 
 
 async def cancel_member(tx: SessionTx, root_id: str, run_id: str, by: str, now: float) -> RunRow:
@@ -61,7 +61,7 @@ async def cancel_member(tx: SessionTx, root_id: str, run_id: str, by: str, now: 
     await approvals.close_below(tx, root_id, member.path)
     if root.state is RunState.PAUSED:
         await session_queue.resume(tx, root)
-    return await _raise_signals(tx, root)
+    return await _with_raised_signals(tx, root)
 
 
 async def _live_root(tx: SessionTx, root_id: str) -> RunRow:
@@ -78,16 +78,16 @@ async def _live_member(tx: SessionTx, root_id: str, run_id: str) -> RunRow:
     return run_row(row)
 
 
-async def _raise_signals(tx: SessionTx, root: RunRow) -> RunRow:
-    return replace(root, signals=await note(tx, root.run_id))
+async def _with_raised_signals(tx: SessionTx, root: RunRow) -> RunRow:
+    return replace(root, signals=await raise_signals(tx, root.run_id))
 
 
-async def note(tx: SessionTx, root_id: str) -> int:
+async def raise_signals(tx: SessionTx, root_id: str) -> int:
     """Raise the root's ``signals`` counter and return it."""
     row = await tx.one(SIGNAL, {"root": root_id})
     return 0 if row is None else int(row["signals"])
 
 
-async def flagged(tx: SessionTx, root_id: str) -> list[str]:
+async def members_to_cancel(tx: SessionTx, root_id: str) -> list[str]:
     """The ids of unfinished members with a cancel request."""
     return [str(row["run_id"]) for row in await tx.all(FLAGGED, {"root": root_id})]

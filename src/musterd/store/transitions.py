@@ -131,7 +131,7 @@ BEGUN_AT = """COALESCE(started_at, (SELECT CASE WHEN s.updated_at > :now THEN s.
 before the transaction, which may have waited for that end to commit."""
 
 
-# A claim locks no session. A stored cancel wins over it. Two workers may claim at the same time: LOCK_FREE_ROWS makes
+# A claim locks no session. A stored cancel wins over it. Two workers may claim at the same time: SKIP_LOCKED_ROWS makes
 # each skip the rows that the other has locked, so a run is claimed once and no claim waits. A cancel that has the lock
 # is skipped as well, and one that committed first has moved the run out of `ready`. MATERIALIZED stops Postgres from
 # evaluating the locking subquery more than once.
@@ -144,7 +144,7 @@ def _claim(name: str, condition: str, order: str) -> Transition:
           SELECT run_id, shard FROM runs WHERE OLD_STATE AND cancel_requested_at IS NULL {condition}
           AND IN_LIST(component_kind || ':' || component_id, :components)
           AND crashes BETWEEN :min_crashes AND :max_crashes AND {HAS_WAITED}
-          {order} LOCK_FREE_ROWS)
+          {order} SKIP_LOCKED_ROWS)
         UPDATE runs SET NEW_STATE, attempt = attempt + 1, worker = :worker,
                         started_at = {BEGUN_AT}, not_before = {NOTHING_STORED}
         WHERE (run_id, shard) IN (SELECT run_id, shard FROM picked)

@@ -241,7 +241,7 @@ async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> Rel
 
 
 async def _release(
-    tx: SessionTx, run: RunRow, before: Crashes, crashed: Crashes | None, now: float, released: Released
+    tx: SessionTx, run: RunRow, before: Crashes, after_crash: Crashes | None, now: float, released: Released
 ) -> None:
     """Make a locked run ready again, or finish it if a cancel is stored or if it crashed too often.
 
@@ -249,18 +249,18 @@ async def _release(
     run is not running now, and the next claim takes a new attempt number.
 
     :param before: its crashes so far.
-    :param crashed: its crashes including this one, or None if it did not crash.
+    :param after_crash: its crashes including this one, or None if it did not crash.
     """
-    crashes = crashed or before
+    crashes = after_crash or before
     params: dict[str, Any] = {"run_id": run.run_id, "crashes": crashes.without_step, "in_all": crashes.in_all}
     if run.cancel_requested_at is not None:
         released.ended.append(await cancels.finish(tx, run, run.cancel_by or "", now))
-    elif crashed is not None and crashed.is_given_up:
+    elif after_crash is not None and after_crash.is_given_up:
         await tx.run(COUNT_CRASH, params)
-        error = await crashes_rule.failure(tx, run.run_id, crashed)
+        error = await crashes_rule.failure(tx, run.run_id, after_crash)
         released.ended.append(await run_failures.fail(tx, run, error, now))
     else:
-        wait = 0.0 if crashed is None else crashed.wait_seconds
+        wait = 0.0 if after_crash is None else after_crash.wait_seconds
         await tx.run(
             transitions.RELEASE, {**params, "attempt": run.attempt, "not_before": now + wait if wait else None}
         )

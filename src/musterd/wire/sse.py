@@ -59,13 +59,13 @@ class SessionStreamEvent(TypedDict):
     data: _Data
 
 
-def frame(name: str, payload: dict[str, Any], index: int | None = None) -> bytes:
+def frame(name: str, payload: dict[str, Any], event_id: int | None = None) -> bytes:
     """One event as bytes.
 
     :param name: the event's name; ``payload`` repeats it in ``event``.
-    :param index: the event's index in its root run; None for what is no event of a run (``replay``, …).
+    :param event_id: the ``id`` of the frame; None: it has none (``replay``, …).
     """
-    return _as_bytes(f"{_head(name, index)}{jsontext.dumps(payload)}\n\n")
+    return _as_bytes(f"{_head(name, event_id)}{jsontext.dumps(payload)}\n\n")
 
 
 def _long_frame(name: str, payload: dict[str, Any], index: int) -> bytes:
@@ -74,9 +74,9 @@ def _long_frame(name: str, payload: dict[str, Any], index: int) -> bytes:
     return b"".join([_as_bytes(_head(name, index)), *pieces, b"\n\n"])
 
 
-def _head(name: str, index: int | None) -> str:
-    where = "" if index is None else f"id: {index}\n"
-    return f"event: {name}\n{where}data: "
+def _head(name: str, event_id: int | None) -> str:
+    id_line = "" if event_id is None else f"id: {event_id}\n"
+    return f"event: {name}\n{id_line}data: "
 
 
 def json_of(event_frame: bytes) -> bytes:

@@ -69,7 +69,7 @@ _STATE = {
 def message(delivery: Delivery, content: Mapping[str, Json] | None = None) -> dict[str, Any]:
     """The message of a delivery: the same at each try.
 
-    :param content: ``content`` and ``content_type`` of the answer, where webhooks are told it.
+    :param content: ``content`` and ``content_type`` of the answer, if the settings include it.
     """
     data: dict[str, Any] = {
         "run_id": delivery.run_id,
@@ -124,7 +124,7 @@ def delivery_page(deliveries: Sequence[Delivery], limit: int) -> WebhookDelivery
 
 
 def delivery_detail(delivery: Delivery) -> WebhookDeliveryDetail:
-    """A delivery with its message, as it is sent where answers are not."""
+    """A delivery with its message, without the answer's content."""
     return {**delivery_object(delivery), "payload": message(delivery)}
 
 

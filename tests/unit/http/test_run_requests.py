@@ -31,7 +31,7 @@ def refused(values: dict[str, Any]) -> InvalidInput:
 def test_a_message_alone() -> None:
     request = StartForm.of({"message": "hi"})
     assert request.model_fields_set == {"message"}
-    assert (request.stream, request.background, request.answer_form) == (True, False, "stream")
+    assert (request.stream, request.background, request.answer_mode) == (True, False, "stream")
     assert request.run_input().as_json() == {"message": "hi"}
 
 
@@ -60,7 +60,7 @@ def test_a_message_is_kept_verbatim() -> None:
     ],
 )
 def test_how_it_is_answered(fields: dict[str, str], answer: str) -> None:
-    assert StartForm.of({"message": "hi", **fields}).answer_form == answer
+    assert StartForm.of({"message": "hi", **fields}).answer_mode == answer
 
 
 @pytest.mark.parametrize("word", ["true", "TRUE", "True", "1", "on", "Yes", "t", "Y"])

@@ -111,7 +111,7 @@ SET_STALE = Statement("content_set_stale", "UPDATE contents SET is_stale = :is_s
 _CLAIMABLE = f"""SELECT id FROM contents WHERE {_UNFINISHED} AND IN_LIST(knowledge_id || '', :served) AND {_IS_FREE}
                  ORDER BY created_at, id LIMIT 1"""
 CLAIMABLE = Statement("content_claimable", _CLAIMABLE)
-LOCK_CLAIMABLE = Statement("content_lock_claimable", f"{_CLAIMABLE} LOCK_FREE_ROWS")
+LOCK_CLAIMABLE = Statement("content_lock_claimable", f"{_CLAIMABLE} SKIP_LOCKED_ROWS")
 CLAIM = Statement(
     "content_claim",
     """UPDATE contents SET attempts = attempts + 1, crashes = crashes + CASE WHEN worker IS NULL THEN 0 ELSE 1 END,

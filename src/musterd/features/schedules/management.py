@@ -288,12 +288,12 @@ class Schedules:
         """
         return await self._database.read(lambda tx: _visible(tx, schedule_id, caller))
 
-    async def of_nobody(self, name: str) -> Schedule:
+    async def unowned(self, name: str) -> Schedule:
         """The schedule of this name that belongs to no user.
 
         :raises NotFound: there is none.
         """
-        schedule = await self._database.read(lambda tx: store.of_nobody(tx, name))
+        schedule = await self._database.read(lambda tx: store.unowned(tx, name))
         if schedule is None:
             raise NotFound(NOT_FOUND)
         return schedule

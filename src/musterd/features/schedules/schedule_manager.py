@@ -74,12 +74,12 @@ class ScheduleManager:
             if if_exists == "raise":
                 return await schedules.create(name, definition, OPERATING)
             try:
-                existing = await schedules.of_nobody(name)  # before the creation: its only instant may have passed
+                existing = await schedules.unowned(name)  # before the creation: its only instant may have passed
             except NotFound:
                 try:
                     return await schedules.create(name, definition, OPERATING)
                 except Conflict:  # another program has created it at the same time
-                    existing = await schedules.of_nobody(name)
+                    existing = await schedules.unowned(name)
             if if_exists == "skip":
                 return existing
             values = {field.name: getattr(definition, field.name) for field in fields(Definition)}

@@ -177,7 +177,7 @@ async def _declare(
     changed: list[tuple[Schedule, str]] = []
     for declaration in declarations:
         # One that was made over HTTP before becomes the declared one.
-        before = stored.pop(declaration.name, None) or await store.of_nobody(tx, declaration.name)
+        before = stored.pop(declaration.name, None) or await store.unowned(tx, declaration.name)
         if before is None:
             schedule = Schedule(
                 id=declaration.id,

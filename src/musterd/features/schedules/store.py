@@ -91,7 +91,8 @@ ADVANCE = Statement(
     "schedule_advance",
     """UPDATE schedules SET next_run_at = :next_run_at, due_at = :due_at, enabled = :enabled
        WHERE id = (SELECT id FROM schedules
-                   WHERE id = :id AND enabled = 1 AND version = :version AND next_run_at = :instant LOCK_FREE_ROWS)""",
+                   WHERE id = :id AND enabled = 1 AND version = :version AND next_run_at = :instant
+                   SKIP_LOCKED_ROWS)""",
 )
 # An instant that has fired already, for example before clocks went back, does not fire again.
 ADD_FIRING = Statement(
@@ -241,7 +242,7 @@ async def of_user(tx: Tx, owner: str | None, user_id: str | None, limit: int) ->
     return [_schedule(row) for row in await tx.all(OF_NAMED_USER if owner is None else OF_USER, params)]
 
 
-async def of_nobody(tx: Tx, name: str) -> Schedule | None:
+async def unowned(tx: Tx, name: str) -> Schedule | None:
     """The schedule with this name that belongs to no user."""
     row = await tx.one(NAMED, {"owner": "", "name": name})
     return None if row is None else _schedule(row)

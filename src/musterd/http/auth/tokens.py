@@ -22,8 +22,9 @@ from musterd.http.auth.keys import VerificationKey
 from musterd.http.auth.principals import Principal, user
 
 LONGEST_TOKEN = 8192
+"""The most characters of a token."""
 LONGEST_NAME = 255
-"""Most characters of a token."""
+"""The most characters of the user's name in a token."""
 
 LAST_SECOND = 2**53
 """Later times are invalid: a float cannot represent them exactly."""
