@@ -95,7 +95,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Add what the windows show to the report of a test that failed."""
     report = yield
     if report.when == "call" and report.failed and VISITORS in item.stash:
-        for number, visitor in enumerate(item.stash[VISITORS]):
+        visitors = item.stash[VISITORS]
+        for number, visitor in enumerate(visitors):
             report.sections.append((f"Window {number}", visitor.describe()))
     return report
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 if TYPE_CHECKING:
@@ -141,8 +142,11 @@ class Visitor:
 
     def describe(self) -> str:
         """What the window shows, for the report of a test that failed."""
-        unanswered = self.page.evaluate("() => window.unanswered?.size ?? 0")
-        text = self.page.locator("body").inner_text(timeout=5_000)
+        try:
+            unanswered = self.page.evaluate("() => window.unanswered?.size ?? 0")
+            text = self.page.locator("body").inner_text(timeout=5_000)
+        except PlaywrightError as error:  # such as that the window was closed
+            return str(error)
         return f"{self.page.url}, {unanswered} requests without an answer, errors {self.errors}\n{text}"
 
     def close(self) -> None:

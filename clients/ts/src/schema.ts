@@ -10350,11 +10350,11 @@ export interface components {
             is_component: boolean;
         };
         /**
-         * RunView
+         * RunDetailLevel
          * @description How much of a run is shown.
          * @enum {string}
          */
-        RunView: "full" | "summary";
+        RunDetailLevel: "full" | "summary";
         /**
          * ApprovalOrder
          * @description The order of a list of approvals.
@@ -18577,7 +18577,7 @@ export interface operations {
                 /** @description Only runs with a pending approval */
                 needs_you?: boolean;
                 /** @description `summary`: each run in a few words */
-                view?: components["schemas"]["RunView"];
+                view?: components["schemas"]["RunDetailLevel"];
                 /** @description Runs on a page */
                 limit?: number;
                 /** @description The `next_cursor` of the page before */
@@ -18914,7 +18914,7 @@ export interface operations {
                 /** @description The run's session; if it is given, it must be that */
                 session_id?: string | null;
                 /** @description `summary`: the run in a few words, without its conversation */
-                view?: components["schemas"]["RunView"];
+                view?: components["schemas"]["RunDetailLevel"];
                 /** @description Seconds to wait for the run's end, at most 60 */
                 wait?: number | null;
             };

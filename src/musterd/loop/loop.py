@@ -146,8 +146,8 @@ class Loop:
                 return self._answer_of(content)
             if (answer := await self._call_tools(calls, refused_calls(response))) is not None:
                 return answer
-        problem = f"The limit of {limit} model calls was reached before the answer."
-        raise LimitReached(f"{problem} Raise max_turns or MUSTERD_MAX_TURNS.", "max_turns")
+        reached = f"The limit of {limit} model calls was reached before the answer."
+        raise LimitReached(f"{reached} Raise max_turns or MUSTERD_MAX_TURNS.", "max_turns")
 
     async def _call_tools(self, calls: list[ToolCallPart], refused: Mapping[str, str]) -> RunAnswer | None:
         """Make the calls and add their results to the conversation. Return the answer if a call ends the run."""

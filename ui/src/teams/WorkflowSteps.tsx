@@ -9,7 +9,8 @@ import { kindText, personText, runnerOf, type WorkflowStep } from "./workflow";
 export function WorkflowSteps({ id }: { id: string }) {
   const { data, error, refetch } = useWorkflow(id);
   if (data === undefined) return <Unread error={error} onRetry={() => void refetch()} />;
-  if (data.steps.length === 0) return <p className="text-ink-3">This workflow is a function, so it declares no steps.</p>;
+  if (data.steps.length === 0)
+    return <p className="text-ink-3">This workflow is a function, so it declares no steps.</p>;
   return (
     <ol className="member-tree">
       <Steps steps={data.steps} />
