@@ -27,7 +27,7 @@ REASONS: dict[str, str] = {
     r"^background run: \+ user_id$": "the recorded run had no user",
     r"TeamRunCompleted \+ member_responses\[\]\.tools\[\]$": "an empty list where a member called no tool",
     r"^team: \+ tools\.tools\[\]\.requires_user_input$": "the page says which tools need values from a person",
-    r"^sessions.*: \+ data\[\]\.(status|run_count|total_cost|last_answer|component_\w+)$": "what its runs were",
+    r"^sessions.*: \+ data\[\]\.(status|run_count|waiting|total_\w+|last_answer|component_\w+)$": "what its runs were",
     r"^schedule: .*\+ (data\[\]\.)?\w+_seconds$": "when a schedule fires",
     r"^schedule: .*\+ (data\[\]\.)?(on_missed|overlap|session|is_declared)$": "whether it fires, and as what",
     # Schedules

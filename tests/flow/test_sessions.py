@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from dirty_equals import IsStr
+from dirty_equals import IsPositiveInt, IsStr
 
 from tests.support.http import ServerClient, problem, wrong_fields
 
@@ -32,6 +32,8 @@ async def test_a_list(client: ServerClient) -> None:
                 "updated_at": IS_TIME,
                 "status": "COMPLETED",
                 "run_count": 1,
+                "waiting": 0,
+                "total_tokens": IsPositiveInt,
                 "total_cost": 0.0,
                 "last_answer": "Echo: hello",
                 "component_name": "Demo Team",

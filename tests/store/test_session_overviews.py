@@ -5,6 +5,7 @@ from musterd.core.states import RunState
 from musterd.store import session_overviews, session_search
 from musterd.store.database import Tx
 from musterd.store.session_search import SessionFilter
+from tests.store.test_pauses import asks, decide, pause
 from tests.support.store import NOBODY, Records, member_of
 
 
@@ -24,16 +25,18 @@ async def test_runs_are_counted_and_their_cost_is_added(records: Records) -> Non
     await records.settle(await records.started("r1"))
     await records.settle(await records.started("r2"))
     await records.accept("r3", "s2")
-    await costs(records, "r1", '{"input_tokens":5,"cost":0.25}')
-    await costs(records, "r2", '{"cost":0.5}')
+    await costs(records, "r1", '{"input_tokens":5,"output_tokens":4,"cost":0.25}')
+    await costs(records, "r2", '{"input_tokens":1,"output_tokens":2,"cost":0.5}')
     await costs(records, "r3", '{"cost":null}')
     by_session = await overviews(records)
     assert [(by_session[name].run_count, by_session[name].cost) for name in ("s1", "s2")] == [(2, 0.75), (1, None)]
+    assert [by_session[name].tokens for name in ("s1", "s2")] == [12, 0]
     last = by_session["s1"].last_run
     assert last is not None
     assert (last.state, last.component_name) == (RunState.COMPLETED, "Solo")
     await records.execute("UPDATE runs SET copied_from = 'elsewhere' WHERE run_id = 'r2'")
-    assert (await overviews(records))["s1"].cost == 0.25
+    overview = (await overviews(records))["s1"]
+    assert (overview.cost, overview.tokens) == (0.25, 9)
     await records.settle(await records.started("r4"))
     await costs(records, "r4", None)
     assert (await overviews(records))["s1"].cost == 0.25
@@ -50,6 +53,19 @@ async def test_the_runs_of_members_do_not_count(records: Records) -> None:
     assert (overview.run_count, overview.cost) == (1, 1.0)
     assert overview.last_run is not None
     assert overview.last_run.state is RunState.RUNNING
+
+
+async def test_open_questions_are_counted_while_a_run_works_and_while_it_waits(records: Records) -> None:
+    at_work = await records.started("r1")
+    await records.append(at_work, opened=[asks(at_work), asks(at_work, "t0/c1", "q2")])
+    paused = await records.started("r2", "s2")
+    await pause(records, paused, opened=[asks(paused, name="q3")])
+    await records.settle(await records.started("r3", "s3"))
+    by_session = await overviews(records)
+    assert {name: overview.waiting for name, overview in by_session.items()} == {"s1": 2, "s2": 1, "s3": 0}
+    assert by_session["s1"].state is RunState.RUNNING
+    await decide(records, "q1")
+    assert (await overviews(records))["s1"].waiting == 1
 
 
 async def test_a_session_with_a_run_at_work_is_running_whatever_waits_after_it(records: Records) -> None:

@@ -85,6 +85,7 @@ SCATTERS: Mapping[str, Sequence[str]] = {
         "sessions_page",
         "sessions_count",
         "session_last_runs",
+        "session_questions",
         "session_sums",
         "approvals_page",
         "approvals_count",

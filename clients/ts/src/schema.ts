@@ -7495,6 +7495,16 @@ export interface components {
             /** Run Count */
             run_count: number;
             /**
+             * Waiting
+             * @description Open questions of its runs, for persons.
+             */
+            waiting: number;
+            /**
+             * Total Tokens
+             * @description Tokens of its runs so far, without copied ones.
+             */
+            total_tokens: number;
+            /**
              * Total Cost
              * @description US dollars for its runs, without copied ones; null if the price of one is unknown.
              */

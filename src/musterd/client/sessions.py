@@ -38,6 +38,8 @@ class Session(WireRecord):
     component_kind: str | None
     component_id: str | None
     run_count: int | None
+    waiting: int | None
+    total_tokens: int | None
     total_cost: float | None
     last_answer: str | None
     chat_history: list[dict[str, Any]] | None

@@ -85,11 +85,15 @@ class SessionOverview:
         waits. If all have finished, that of the last run; None before the first run.
     :param last_run: None before the first run.
     :param run_count: the number of its root runs.
+    :param waiting: the number of open questions of its runs, for persons.
+    :param tokens: the tokens of its runs so far, without copied runs.
     :param cost: US dollars for its runs; None if the cost of one is unknown, or if no run has a cost.
     """
 
     row: SessionRow
     state: RunState | None
     last_run: SummarizedRun | None
-    run_count: int
-    cost: float | None
+    run_count: int = 0
+    waiting: int = 0
+    tokens: int = 0
+    cost: float | None = None

@@ -1,6 +1,6 @@
-"""What a list shows of sessions in addition to their rows: their state, last run, and number and cost of their runs."""
+"""What a list shows of sessions in addition to their rows: their state, last run, open questions, and use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from musterd.core import jsontext
 from musterd.core.records import SessionRow
@@ -17,6 +17,7 @@ LAST_RUNS = Statement(
        FROM sessions s WHERE IN_LIST(s.session_id, :session_ids)""",
 )
 _COST = "JSON_NUMBER(totals, 'cost')"
+_TOKENS = "JSON_WHOLE(totals, 'input_tokens') + JSON_WHOLE(totals, 'output_tokens')"
 _IS_UNPRICED = f"copied_from IS NULL AND totals IS NOT NULL AND {_COST} IS NULL"
 # Copied runs were paid for in their original session. The cost is null if the price of a run is unknown, because a sum
 # without that run would be wrong.
@@ -26,10 +27,17 @@ SUMS = Statement(
               max(CASE state WHEN 'paused' THEN 3 WHEN 'running' THEN 2 WHEN 'completed' THEN 0 WHEN 'error' THEN 0
                              WHEN 'cancelled' THEN 0 ELSE 1 END) AS liveliest,
               CASE count(CASE WHEN {_IS_UNPRICED} THEN 1 END) WHEN 0 THEN
-                   sum(CASE WHEN copied_from IS NULL THEN {_COST} END) END AS cost
+                   sum(CASE WHEN copied_from IS NULL THEN {_COST} END) END AS cost,
+              COALESCE(sum(CASE WHEN copied_from IS NULL THEN {_TOKENS} END), 0) AS tokens
        FROM runs WHERE IN_LIST(session_id, :session_ids) AND seq >= 0 GROUP BY session_id""",
 )
-
+# `|| ''` keeps SQLite from reading all pending approvals (list_conditions.py).
+QUESTIONS = Statement(
+    "session_questions",
+    """SELECT r.session_id, count(*) AS questions FROM runs r CROSS JOIN approvals a
+       WHERE IN_LIST(r.session_id, :session_ids) AND r.seq >= 0 AND r.state IN ('running', 'paused')
+       AND a.root_id = r.run_id AND a.shard = r.shard AND a.status || '' = 'pending' GROUP BY r.session_id""",
+)
 
 _LIVE_STATES = (None, RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
 
@@ -42,11 +50,24 @@ async def overviews(tx: Tx, sessions: Sequence[SessionRow]) -> list[SessionOverv
     last_ids = [row["run_id"] for row in await tx.all(LAST_RUNS, ids) if row["run_id"] is not None]
     last_runs = {run.session_id: run for run in await run_summaries.by_ids(tx, last_ids)}
     sums = {row["session_id"]: row for row in await tx.all(SUMS, ids)}
-    return [_overview(row, last_runs.get(row.session_id), sums.get(row.session_id)) for row in sessions]
+    questions = {row["session_id"]: int(row["questions"]) for row in await tx.all(QUESTIONS, ids)}
+    return [
+        _overview(session, last_runs.get(session.session_id), sums.get(session.session_id), questions)
+        for session in sessions
+    ]
 
 
-def _overview(session: SessionRow, last_run: SummarizedRun | None, sums: Row | None) -> SessionOverview:
+def _overview(
+    session: SessionRow, last_run: SummarizedRun | None, sums: Row | None, questions: Mapping[str, int]
+) -> SessionOverview:
     if last_run is None or sums is None:
-        return SessionOverview(session, None, last_run, 0, None)
-    state = _LIVE_STATES[sums["liveliest"]] or last_run.state
-    return SessionOverview(session, state, last_run, int(sums["runs"]), sums["cost"])
+        return SessionOverview(row=session, state=None, last_run=last_run)
+    return SessionOverview(
+        row=session,
+        state=_LIVE_STATES[sums["liveliest"]] or last_run.state,
+        last_run=last_run,
+        run_count=int(sums["runs"]),
+        waiting=questions.get(session.session_id, 0),
+        tokens=int(sums["tokens"]),
+        cost=sums["cost"],
+    )

@@ -47,6 +47,8 @@ class SessionSchema(TypedDict):
         ),
     ]
     run_count: int
+    waiting: Annotated[int, Field(description="Open questions of its runs, for persons.")]
+    total_tokens: Annotated[int, Field(description="Tokens of its runs so far, without copied ones.")]
     total_cost: Annotated[
         float | None,
         Field(description="US dollars for its runs, without copied ones; null if the price of one is unknown."),
@@ -174,6 +176,8 @@ def session_item(overview: SessionOverview) -> SessionSchema:
         "updated_at": iso_seconds(row.updated_at),
         "status": None if overview.state is None else STATUS[overview.state],
         "run_count": overview.run_count,
+        "waiting": overview.waiting,
+        "total_tokens": overview.tokens,
         "total_cost": None if overview.cost is None else round(overview.cost, 6),
         "last_answer": None if last is None else outcome_of(last),
         "component_name": None if last is None else last.component_name,

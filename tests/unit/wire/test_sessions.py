@@ -39,7 +39,7 @@ def detail(row: SessionRow, runs: Sequence[RunView], **options: Any) -> dict[str
 
 def overview(row: SessionRow, last_run: SummarizedRun | None = None, **figures: Any) -> SessionOverview:
     state = None if last_run is None else last_run.state
-    return SessionOverview(row, state, last_run, **{"run_count": 0, "cost": None, **figures})
+    return SessionOverview(row, state, last_run, **figures)
 
 
 def summarized(state: RunState, **changes: Any) -> SummarizedRun:
@@ -56,6 +56,8 @@ def test_an_item_is_named_after_its_first_message() -> None:
         "updated_at": "2026-11-25T08:54:53Z",
         "status": None,
         "run_count": 0,
+        "waiting": 0,
+        "total_tokens": 0,
         "total_cost": None,
         "last_answer": None,
         "component_name": None,
@@ -68,9 +70,9 @@ def test_an_item_is_named_after_its_first_message() -> None:
 
 def test_an_item_shows_its_last_run() -> None:
     last = summarized(RunState.COMPLETED, answer="18 degrees")
-    item = session_item(overview(session(), last, run_count=3, cost=0.1 + 0.2))
+    item = session_item(overview(session(), last, run_count=3, waiting=2, tokens=41, cost=0.1 + 0.2))
     assert (item["status"], item["component_name"], item["last_answer"]) == ("COMPLETED", "Demo Team", "18 degrees")
-    assert (item["run_count"], item["total_cost"]) == (3, 0.3)
+    assert (item["run_count"], item["waiting"], item["total_tokens"], item["total_cost"]) == (3, 2, 41, 0.3)
     queued = session_item(overview(session(), summarized(RunState.QUEUED), run_count=1))
     assert (queued["status"], queued["last_answer"]) == ("PENDING", None)
     question = samples.requirement(kind=RequirementKind.CONFIRMATION)

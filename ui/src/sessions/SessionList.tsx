@@ -90,7 +90,8 @@ function NoSessions({ filter, onFilter }: Pick<SessionListProps, "filter" | "onF
 }
 
 function Item({ session, filter, isCurrent }: { session: SessionItem; filter: SessionFilter; isCurrent: boolean }) {
-  const { status } = session;
+  // A question counts for more than the work that goes on beside it.
+  const status = session.waiting > 0 ? "PAUSED" : session.status;
   return (
     <li>
       <Link

@@ -23,7 +23,8 @@ export function SessionSide({ session, item }: SessionSideProps) {
   const state = session.session_state ?? {};
   const hasState = Object.keys(state).length > 0;
   const owner = ownerOf(session);
-  const tokens = session.total_tokens ?? metricsOf(session).total_tokens ?? 0;
+  // Like the cost, those of the list include runs at work.
+  const tokens = item?.total_tokens ?? session.total_tokens ?? metricsOf(session).total_tokens ?? 0;
   const cost = item && costOfTokens(item.total_cost, tokens);
   return (
     <>

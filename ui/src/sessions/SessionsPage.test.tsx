@@ -16,6 +16,8 @@ const item = (id: string) => ({
   component_name: "Travel",
   updated_at: "2026-01-01T00:00:00Z",
   status: "COMPLETED",
+  waiting: 0,
+  total_tokens: 1200,
 });
 
 /** A server with these sessions, the first of them last used. */
@@ -52,6 +54,16 @@ test("the conversation stays if another session becomes the first of the list", 
   await waitFor(() => expect(screen.getAllByText(/^Talk/, { selector: "li b" })[0]?.textContent).toBe("Talk b"));
   expect(screen.getByLabelText<HTMLTextAreaElement>("Message Travel").value).toBe("Where is");
   expect(window.location.hash).toBe("#/sessions/a?status=completed&q=tal");
+});
+
+test("a session whose run asks while it works needs a person", async () => {
+  const answers = answersWith(["a"]);
+  const asking = { ...item("a"), status: "RUNNING", waiting: 1 };
+  answers["GET /sessions"] = { data: [asking], meta: { page: 1, limit: 40, total_pages: 1, total_count: 1 } };
+  fakeServer(answers);
+  showSessions("#/sessions");
+  const link = await screen.findByRole("link", { name: /Talk a/ });
+  expect(link.textContent).toContain("Needs you");
 });
 
 test("the way back to the list keeps its filter", async () => {
