@@ -52,7 +52,7 @@ class Probation:
     @property
     def is_due(self) -> bool:
         """Whether suspects should be begun now."""
-        if self._awaited_since is None or self._slots.room <= 0:
+        if self._awaited_since is None or self._slots.unused <= 0:
             return False
         return self._slots.is_idle or clock.monotonic() - self._awaited_since >= IDLE_WAIT_SECONDS
 

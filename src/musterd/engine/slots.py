@@ -19,12 +19,12 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """How many more runs may be begun that are not suspects."""
-        return 0 if self.is_for_suspects else self.room
+        """How many of the unused slots a run that is not a suspect may get."""
+        return 0 if self.is_for_suspects else self.unused
 
     @property
-    def room(self) -> int:
-        """How many more runs may be begun."""
+    def unused(self) -> int:
+        """How many slots no run has or is about to get."""
         return self._limit - self.live - self.reserved
 
     @property

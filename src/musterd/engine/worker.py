@@ -396,14 +396,14 @@ class Worker:
 
     async def _claim_suspects(self) -> None:
         faults.point("claiming")
-        slots, room, user_limit = self._slots, self._slots.room, self._resources.settings.user_concurrency
-        slots.reserved += room  # meanwhile read_changed_rows() notes runs whose attempts do not exist yet
+        slots, unused, user_limit = self._slots, self._slots.unused, self._resources.settings.user_concurrency
+        slots.reserved += unused  # meanwhile read_changed_rows() notes runs whose attempts do not exist yet
         try:
             claimed = await self._resources.database.write(
-                lambda tx: suspects.claim(tx, self.worker_id, self.components, room, clock.now(), user_limit)
+                lambda tx: suspects.claim(tx, self.worker_id, self.components, unused, clock.now(), user_limit)
             )
         finally:
-            slots.reserved -= room
+            slots.reserved -= unused
         self._probation.begin(claimed)  # before the attempts exist: each one reports its first stored step to it
         for run in claimed.runs:
             self._begin(run)

@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core import jsontext
-from musterd.http.media import matches
 from musterd.http.parameters import Headers
 from musterd.http.responses import JSON
 
@@ -23,6 +22,13 @@ class EntityTagHeaders(Headers):
     )
 
 
+def has_tag(if_none_match: str | None, tag: str) -> bool:
+    """Whether the header ``If-None-Match`` names this tag (RFC 9110, section 13.1.2: weak comparison)."""
+    if if_none_match is None:
+        return False
+    return any(item.strip().removeprefix("W/") in ("*", tag) for item in if_none_match.split(","))
+
+
 def tagged_answer(request: Request, value: Any) -> Response:
     """A JSON response with a weak tag, or 304.
 
@@ -31,7 +37,7 @@ def tagged_answer(request: Request, value: Any) -> Response:
     content = jsontext.dumps(value).encode("utf-8", "replace")
     tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
     headers = {"Cache-Control": "no-cache", "ETag": f"W/{tag}"}
-    if matches(request.headers.get("if-none-match"), tag):
+    if has_tag(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type=JSON)
 

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core.media import is_media_type, plain_name, plain_type
+from musterd.http.entity_tags import has_tag
 
 
 def media_answer(request: Request, item: dict[str, Any], content: bytes, name: str) -> Response:
@@ -19,7 +20,7 @@ def media_answer(request: Request, item: dict[str, Any], content: bytes, name: s
     """
     tag = f'"{name}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable", "Vary": "Authorization"}
-    if matches(request.headers.get("if-none-match"), tag):
+    if has_tag(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     # The id may be any text that a client or a tool chose.
     filename = quote(plain_name(item.get("filename") or item.get("id") or "") or name, safe="")
@@ -29,10 +30,3 @@ def media_answer(request: Request, item: dict[str, Any], content: bytes, name: s
     mime_type = plain_type(item.get("mime_type") or "")
     media_type = mime_type if is_media_type(mime_type) else "application/octet-stream"
     return Response(content, headers=headers, media_type=media_type)
-
-
-def matches(header: str | None, tag: str) -> bool:
-    """Whether ``If-None-Match`` names this tag (RFC 9110, section 13.1.2: weak comparison)."""
-    if header is None:
-        return False
-    return any(item.strip().removeprefix("W/") in ("*", tag) for item in header.split(","))

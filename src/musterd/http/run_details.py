@@ -9,8 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from musterd.core.callers import Caller
 from musterd.declare import BaseComponent
 from musterd.http.auth.expiry import validity_of
-from musterd.http.entity_tags import EntityTagHeaders, run_tag
-from musterd.http.media import matches
+from musterd.http.entity_tags import EntityTagHeaders, has_tag, run_tag
 from musterd.http.operation import Answer, operation
 from musterd.http.parameters import Query, Text
 from musterd.http.responses import JSON, answer_with_runs, json_answer
@@ -94,7 +93,7 @@ async def get_run(
     if view is not None and not is_summary and not view.row.state.is_settled:
         view.budget = value["budget"] = await server.runs.spent(component, view)
     answer_headers["ETag"] = tag = run_tag(details.run.version, value, view=query.view)
-    if matches(headers.if_none_match, tag):
+    if has_tag(headers.if_none_match, tag):
         return Response(status_code=304, headers=answer_headers)
     if view is None or is_summary:
         return json_answer(value, headers=answer_headers)

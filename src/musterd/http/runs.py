@@ -11,8 +11,8 @@ from musterd.core.callers import Caller
 from musterd.core.records import RunView
 from musterd.declare import BaseComponent
 from musterd.http.auth.expiry import validity_of
-from musterd.http.entity_tags import EntityTagHeaders, run_tag
-from musterd.http.media import matches, media_answer
+from musterd.http.entity_tags import EntityTagHeaders, has_tag, run_tag
+from musterd.http.media import media_answer
 from musterd.http.operation import Answer
 from musterd.http.parameters import Text
 from musterd.http.responses import answer_with_runs, json_answer
@@ -180,7 +180,7 @@ async def get_run(
         view.budget = await server.runs.spent(component, view)
         answer_headers["Retry-After"] = str(POLL_SECONDS)
     answer_headers["ETag"] = tag = _entity_tag(view)
-    if matches(headers.if_none_match, tag):
+    if has_tag(headers.if_none_match, tag):
         return Response(status_code=304, headers=answer_headers)
     render = await renderer(server, component, view, is_post=False)
     return await answer_with_runs(render, [view, *view.members], answer_headers)

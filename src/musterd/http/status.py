@@ -23,13 +23,13 @@ from musterd.http.status_answers import (
     model_status,
     process_status,
     queue_status,
-    to_milliseconds,
 )
 from musterd.store import stats, workers
 from musterd.store.database import Tx
 from musterd.store.stats import DatabaseSize, DatabaseStats
 from musterd.store.workers import AnnouncedWorker
 from musterd.wire.components import Model, model_items
+from musterd.wire.times import rounded_to_ms
 
 READ_SECONDS = 4.0
 """How long to wait for the database before the rest is answered without it."""
@@ -69,7 +69,7 @@ async def get_status(server: Server, readiness: Readiness, request: Request) -> 
             settings.db, None if stored is None else stored.size, None if stored is None else stored.schema, metrics
         ),
         "upkeep": {
-            "last_done_at": to_milliseconds(engine.upkeep.last_done_at),
+            "last_done_at": rounded_to_ms(engine.upkeep.last_done_at),
             "reassigned": int(sum(metrics.recoveries.values.values())),
             "removed": int(sum(metrics.removed.values.values())),
             "retention_days": settings.retention_days,

@@ -9,6 +9,7 @@ from musterd.core.metrics import Counter, Histogram, Metrics
 from musterd.models.names import provider_of
 from musterd.store.stats import DatabaseSize, DatabaseStats
 from musterd.store.workers import AnnouncedWorker
+from musterd.wire.times import rounded_to_ms
 
 
 class Check(TypedDict):
@@ -119,7 +120,7 @@ def process_status(worker: AnnouncedWorker, *, is_this: bool, last_beat_at: floa
         "host": process.host,
         "pid": process.pid,
         "started_at": round(process.started_at, 3),
-        "last_beat_at": to_milliseconds(last_beat_at),
+        "last_beat_at": rounded_to_ms(last_beat_at),
         "runs": worker.runs,
     }
 
@@ -181,8 +182,3 @@ def mean_of(histogram: Histogram, labels: tuple[str, ...]) -> float | None:
     series = histogram.values.get(labels)
     count = 0 if series is None else sum(series.counts)
     return None if series is None or not count else round(series.total / count, 4)
-
-
-def to_milliseconds(seconds: float | None) -> float | None:
-    """Seconds, exact to the millisecond."""
-    return None if seconds is None else round(seconds, 3)

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 import musterd
 from musterd.core.errors import NotFound
+from musterd.http.entity_tags import has_tag
 from musterd.http.gzip_streams import accepts_gzip, gzipped
 
 FOLDER = Path(musterd.__file__).parent / "ui_dist"
@@ -126,7 +127,7 @@ def _answer(file: PageFile, request: Request) -> Response:
     is_compressed = file.compressed is not None and accepts_gzip(request.headers.get("accept-encoding", ""))
     tag = f'"{file.tag}-gzip"' if is_compressed else f'"{file.tag}"'
     headers = {**_HEADERS, "Cache-Control": file.caching, "ETag": tag, "Vary": "Accept-Encoding"}
-    if tag in [known.strip() for known in request.headers.get("if-none-match", "").split(",")]:
+    if has_tag(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     if is_compressed:
         headers["Content-Encoding"] = "gzip"

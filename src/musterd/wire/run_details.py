@@ -9,10 +9,11 @@ from musterd.core.records import ComponentKind
 from musterd.core.run_summaries import SUMMARY_CHARACTERS, DetailedRun, SummarizedRun
 from musterd.wire.progress import AttemptEntry, attempt_list
 from musterd.wire.references import MemberReferences
-from musterd.wire.run_summaries import RunSummary, outcome_of, rounded, run_summary
+from musterd.wire.run_summaries import RunSummary, outcome_of, run_summary
 from musterd.wire.runs import RunOutput, TeamRunOutput, WorkflowRunOutput
 from musterd.wire.shapes import UnixTime
 from musterd.wire.states import STATUS, RunStatus
+from musterd.wire.times import rounded_to_ms
 
 
 class MemberRun(TypedDict):
@@ -101,7 +102,7 @@ def _member(run: SummarizedRun) -> MemberRun:
         "model": run.model,
         "status": STATUS[run.state],
         "task": run.input,
-        "started_at": rounded(run.started_at),
-        "ended_at": rounded(run.ended_at),
+        "started_at": rounded_to_ms(run.started_at),
+        "ended_at": rounded_to_ms(run.ended_at),
         "outcome": outcome_of(run),
     }

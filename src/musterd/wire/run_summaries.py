@@ -14,6 +14,7 @@ from musterd.wire.progress import RunActivity, RunTotals
 from musterd.wire.questions import question_text
 from musterd.wire.shapes import UnixTime
 from musterd.wire.states import STATUS, STATUSES, RunStatus
+from musterd.wire.times import rounded_to_ms
 
 
 class RunSummary(TypedDict):
@@ -103,15 +104,15 @@ def run_summary(run: SummarizedRun) -> RunSummary:
         "input": run.input,
         "outcome": outcome_of(run),
         "created_at": round(run.created_at, 3),
-        "queued_at": rounded(run.queued_at),
-        "started_at": rounded(run.started_at),
-        "ended_at": rounded(run.ended_at),
+        "queued_at": rounded_to_ms(run.queued_at),
+        "started_at": rounded_to_ms(run.started_at),
+        "ended_at": rounded_to_ms(run.ended_at),
         "attempts": run.attempt,
         "queue_position": run.queue_position,
         "waiting": run.waiting,
         "activity": cast(RunActivity | None, run.activity),
         "totals": cast(RunTotals | None, run.totals),
-        "cancel_requested_at": rounded(run.cancel_requested_at),
+        "cancel_requested_at": rounded_to_ms(run.cancel_requested_at),
     }
 
 
@@ -123,8 +124,3 @@ def outcome_of(run: SummarizedRun) -> str | None:
         return None
     others = f" (and {run.waiting - 1} more)" if run.waiting > 1 else ""
     return question_text(run.question)[:SUMMARY_CHARACTERS] + others
-
-
-def rounded(at: float | None) -> float | None:
-    """A time in milliseconds."""
-    return None if at is None else round(at, 3)

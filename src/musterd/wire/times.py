@@ -8,6 +8,11 @@ def whole_seconds(at: float | None) -> int | None:
     return None if at is None else int(at)
 
 
+def rounded_to_ms(seconds: float | None) -> float | None:
+    """A time or a number of seconds, to the millisecond."""
+    return None if seconds is None else round(seconds, 3)
+
+
 def iso_seconds(at: float) -> str:
     """``at`` as ISO 8601 in UTC, whole seconds: ``2026-11-25T08:54:52Z``."""
     return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
