@@ -213,7 +213,7 @@ class _Emitted:
     """What the stored events tell about earlier attempts.
 
     ``keys`` are the keys of events that are not emitted again. ``streams`` are the streams that the last attempt left
-    open, by the run of their text. Such a stream begins again, so the events of its step are emitted again, and their
+    open, by the run of their text. Such a stream begins again, so the events of its call are emitted again, and their
     keys are left out. ``cut_off_calls`` are the model calls that were cut off in any attempt, by their step's path.
     ``step_texts`` are the texts of generators that the last attempt left open, by the run and the path of the step,
     with the index at which they begin.
@@ -264,7 +264,7 @@ class _Emitted:
             self._attempt = event.data["attempt"]
 
     def _drop(self, stream: _Stream, *, is_cut_off: bool) -> None:
-        self.keys = _without(self.keys, stream.place)
+        self.keys = _without_call(self.keys, stream.place)
         if is_cut_off:
             entry = attempt_of(stream.attempt, stream.started_at, None, CUT_OFF_OUTCOME)
             self.cut_off_calls.setdefault(stream.place, []).append(entry)
@@ -275,8 +275,9 @@ def _add_length(stream: _Stream | None, event: Event) -> None:
         stream.characters += len(event.data.get("text", "")) + len(event.data.get("reasoning", ""))
 
 
-def _without(keys: set[EventKey], place: str) -> set[EventKey]:
-    return {key for key in keys if not key[2].startswith(place)}
+def _without_call(keys: set[EventKey], place: str) -> set[EventKey]:
+    """The keys without those of the model call at ``place``. The messages that it was to read stay: no text is void."""
+    return {key for key in keys if not key[2].startswith(place) or key[1] == EventKind.MESSAGE_RECEIVED}
 
 
 def loaded(step: StepRow) -> JsonObject:
