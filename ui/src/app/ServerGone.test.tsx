@@ -39,7 +39,7 @@ test("a server that is away longer than a restart takes is said to be, with the 
   expect(container.textContent).toBe("Reconnecting");
   await pass(20);
   expect(container.textContent).toContain(`The server has not answered since ${lostAt}.`);
-  expect(container.textContent).toContain("Runs go on when the server is back.");
+  expect(container.textContent).toContain("Runs continue when the server is back.");
   expect(container.textContent).not.toContain("Reconnecting");
   isAway = false;
   await pass(20);
