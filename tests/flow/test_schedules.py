@@ -11,6 +11,7 @@ import pytest
 
 from musterd import Agent, Schedule, Settings, create_app, tool
 from musterd.core import clock
+from musterd.core.errors import StartError
 from musterd.features.schedules import store
 from musterd.features.schedules.answers import firing_object
 from musterd.features.schedules.records import Firing, Trigger
@@ -866,6 +867,24 @@ async def test_a_schedule_that_is_over_goes_on_at_a_new_time(site: Site) -> None
     await site.firings(schedule)
     after = await site.ask("PATCH", f"/schedules/{schedule['id']}", {"at": site.minute(5)})
     assert (after["enabled"], after["next_run_at"]) == (True, site.minute(5))
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        ({"run_id": "r1"}, "Each run has an id of its own"),
+        ({"images": "none"}, "payload.images"),
+        ({"stream_events": "x"}, "payload.stream_events"),
+    ],
+)
+async def test_a_declared_payload_that_starts_no_run_stops_the_start(
+    database: Path, payload: dict[str, Any], problem: str
+) -> None:
+    agent = Agent(id="solo-agent", model="scripted")
+    tick = Schedule("tick", cron="@hourly", run=agent, message="x", payload=payload)
+    with pytest.raises(StartError, match=rf"^schedule 'tick': .*{problem}.* — change its message or payload$"):
+        async with in_process(declared(tick, database=database, agent=agent)):
+            pass
 
 
 async def test_a_declared_schedule_of_a_component_that_is_gone_can_be_deleted(

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from musterd.core import jsontext
 from musterd.declare import Registry
-from musterd.features.schedules.records import Definition, OnMissed, Overlap, SessionPolicy
+from musterd.features.schedules.records import OPERATOR, Definition, OnMissed, Overlap, Schedule, SessionPolicy
 
 _NAMESPACE = uuid.UUID("3b9f4a52-6a2b-4a0e-9d52-0f9b7d0c6a11")
 
@@ -29,6 +29,19 @@ class Declared:
     def hash(self) -> str:
         """A text that changes with the declaration."""
         return hashlib.sha256(jsontext.canonical(self.definition.as_json()).encode()).hexdigest()
+
+    def schedule(self, now: float) -> Schedule:
+        """The schedule as it is first stored, without its next instant."""
+        return Schedule(
+            id=self.id,
+            owner=None,
+            name=self.name,
+            definition=self.definition,
+            maker=OPERATOR,
+            enabled=self.enabled,
+            declared=self.hash,
+            created_at=now,
+        )
 
 
 def declared_schedules(registry: Registry) -> list[Declared]:

@@ -329,10 +329,17 @@ class Schedules:
             words = "Only POST to the runs of an agent, a team or a workflow can be scheduled, and GET /health"
             raise InvalidInput.at(("body", "endpoint"), "value_error", words, definition.endpoint)
         require_right(principal.scopes, target)
-        if "run_id" in (definition.payload or {}):
+        self.require_request(schedule, target, principal.caller)
+
+    def require_request(self, schedule: Schedule, target: Target, caller: Caller) -> None:
+        """Check that the payload of a schedule is a request that starts a run.
+
+        :raises InvalidInput: it is not; the error names each wrong field.
+        """
+        if "run_id" in (schedule.definition.payload or {}):
             raise InvalidInput.at(("body", "payload", "run_id"), "value_error", "Each run has an id of its own")
         try:
-            self.require_input(target, run_request(schedule, principal.caller).input)
+            self.require_input(target, run_request(schedule, caller).input)
         except InvalidInput as error:
             if not error.errors:
                 raise

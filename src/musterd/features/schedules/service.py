@@ -7,7 +7,7 @@ import structlog
 
 from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
-from musterd.core.errors import Conflict, InvalidInput, NotFound
+from musterd.core.errors import Conflict, InvalidInput, NotFound, StartError
 from musterd.core.records import Input, RunRow
 from musterd.engine.upkeep import AHEAD_PERIODS
 from musterd.features.schedules import store
@@ -50,12 +50,24 @@ class ScheduleService(Schedules):
     # --- upkeep -----------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Store the schedules that are declared in code."""
-        declarations = declared_schedules(self._server.registry)
-        served, now = self._server.served, clock.now()
+        """Store the schedules that are declared in code.
+
+        :raises StartError: the payload of one does not start a run of its component.
+        """
+        declarations, served, now = declared_schedules(self._server.registry), self._server.served, clock.now()
+        for declaration in declarations:
+            self._require_request_of(declaration.schedule(now))
         changed = await self._database.write(lambda tx: _declare(tx, declarations, served, now))
         for schedule, what in changed:
             log.info(f"declared schedule {what}", schedule=schedule.name, id=schedule.id)
+
+    def _require_request_of(self, declared: Schedule) -> None:
+        target = declared.definition.target
+        assert target is not None, "a declared schedule runs a component"
+        try:
+            self.require_request(declared, target, _EVERYBODY)
+        except InvalidInput as error:
+            raise StartError(f"schedule '{declared.name}': {error.message} — change its message or payload") from error
 
     async def fire_soon(self) -> None:
         """Fire the schedules that are due now, and those for which upkeep has found the duty due ahead of time."""
@@ -179,17 +191,8 @@ async def _declare(
         # One that was made over HTTP before becomes the declared one.
         before = stored.pop(declaration.name, None) or await store.unowned(tx, declaration.name)
         if before is None:
-            schedule = Schedule(
-                id=declaration.id,
-                owner=None,
-                name=declaration.name,
-                definition=declaration.definition,
-                maker=OPERATOR,
-                enabled=True,
-                declared=declaration.hash,
-                created_at=now,
-            )
-            await store.add(tx, schedule := with_next_instant(schedule, declaration.enabled, now))
+            schedule = with_next_instant(declaration.schedule(now), declaration.enabled, now)
+            await store.add(tx, schedule)
             changed.append((schedule, "added"))
         elif before.declared != declaration.hash:
             schedule = replace(
