@@ -111,7 +111,7 @@ async def take_by_claim(url: str, count: int) -> Times:
         if len(taken) == count:
             has_all.set()
 
-    with patch.object(server.engine, "_begin", begin):
+    with patch.object(server.worker, "_begin", begin):
         async with server.running():
             await wait_to_begin()
             await has_all.wait()
@@ -126,7 +126,7 @@ async def take_by_jobs(url: str, count: int) -> Times:
     server = server_on(
         url, ProcessRole(drives_runs=False)
     )  # the rest of a worker: it shows that it lives, hears of cancels
-    database, worker = server.database, server.engine.worker_id
+    database, worker = server.database, server.worker.worker_id
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
 
     @app.task(name=TASK, queue=QUEUE)

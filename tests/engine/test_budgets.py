@@ -13,7 +13,7 @@ from musterd.core.records import RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.engine.recovery import worked_seconds
-from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS
+from musterd.models.scripted_plan import INPUT_TOKENS, OUTPUT_TOKENS
 from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY

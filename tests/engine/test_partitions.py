@@ -24,7 +24,7 @@ from tests.support.partitions import PlanWatch
 from tests.support.postgres import PARTITIONED, PostgresServer
 
 ACCEPTANCE = {"session_join", "session_queue_head", "run_accept_running", "run_io_add", "request_add"}
-ATTEMPT = {"run_input", "session_get", "attempt_guard", "step_put", "events_add"}
+ATTEMPT = {"run_input", "session_get", "attempt_fence", "step_put", "events_add"}
 END = {"session_lock", "attempt_finish_completed", "run_output_put", "approvals_close", "queue_promote"}
 
 

@@ -143,7 +143,7 @@ async def test_replays_and_refusals_keep_no_slot(harness: EngineHarness) -> None
     first = await harness.run("hi", "r1")
     for _ in range(3):
         again = await harness.start("hi", "r1")
-        assert (again.is_replay, again.run.run_id) == (True, first.row.run_id)
+        assert (again.is_repeated, again.run.run_id) == (True, first.row.run_id)
         with pytest.raises(Conflict):
             await harness.start("another message", "r1")
         with pytest.raises(ValueError, match="JSON"):
@@ -154,7 +154,7 @@ async def test_replays_and_refusals_keep_no_slot(harness: EngineHarness) -> None
 
 async def test_the_same_request_twice_at_once_is_one_run(harness: EngineHarness) -> None:
     both = await asyncio.gather(*(harness.start("hi", "r1") for _ in range(10)))
-    assert sorted(acceptance.is_replay for acceptance in both) == [False] + [True] * 9
+    assert sorted(acceptance.is_repeated for acceptance in both) == [False] + [True] * 9
     await harness.end_of("r1")
     assert len(harness.model.calls) == 1
     await harness.idle()

@@ -12,8 +12,8 @@ from musterd.core.records import StepKind
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.models import call
-from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS
 from musterd.models.scripted import ScriptedModel
+from musterd.models.scripted_plan import INPUT_TOKENS, OUTPUT_TOKENS
 from musterd.service.run_ref import RunRef
 from musterd.store import journal, run_attempts
 from musterd.wire.progress import AttemptEntry, attempt_list

@@ -217,10 +217,10 @@ async def test_a_decision_again_under_its_key_is_taken_once(engines: Engines, ba
             return await second.runs.decide(RunRef(second.component(), "r1", "of r1", NOBODY), [decision], "k")
 
         both = await asyncio.gather(ask(), ask())
-        assert sorted(decided.is_replay for decided in both) == [False, True]
+        assert sorted(decided.is_repeated for decided in both) == [False, True]
         assert (await second.end_of("r2")).row.state is RunState.COMPLETED
         late = await ask()
-        assert (late.is_replay, late.run.state, late.after) == (True, RunState.COMPLETED, both[0].after)
+        assert (late.is_repeated, late.run.state, late.after) == (True, RunState.COMPLETED, both[0].after)
         kinds = [event.kind for index, event in await second.stored("r1") if index > late.after]
     assert (kinds[0], kinds[-1]) == (EventKind.RUN_CONTINUED, EventKind.RUN_COMPLETED)
     assert (bank.paid, both[0].after) == ({1: 2}, both[1].after)

@@ -7,7 +7,7 @@ import pytest
 
 from musterd.core.events import Event
 from musterd.core.faults import POINTS
-from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS
+from musterd.models.scripted_plan import INPUT_TOKENS, OUTPUT_TOKENS
 from musterd.store import events
 from tests.support.crashes import VisibleText, check_calls, check_each_event_once
 from tests.support.process import Deployment, until

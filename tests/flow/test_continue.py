@@ -96,7 +96,7 @@ class Shop:
             run = await first.begin(message, to, **RUN)
             while not self.is_hanging_in(calls, message, await first.get(f"/{to}/runs/r1/steps", session_id="s1")):
                 pass
-            await cut_off(first.server.engine)
+            await cut_off(first.server.worker)
         self.is_hanging = False
         async with self.serving() as second:
             assert (await second.ended(run, to))["status"] == "PAUSED"

@@ -242,10 +242,10 @@ async def test_health_is_200_only_while_runs_can_be_accepted(client: ServerClien
 
 async def test_no_run_before_the_start(serve: Serve) -> None:
     async with serve() as client:
-        client.server.engine.is_ready = False
+        client.server.worker.is_ready = False
         for answer in (await client.http.get("/health"), await client.post(stream="false")):
             problem(answer, 503, "UNAVAILABLE")
-        client.server.engine.is_ready = True
+        client.server.worker.is_ready = True
 
 
 async def test_too_many_waiting_runs(serve: Serve) -> None:

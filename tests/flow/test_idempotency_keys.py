@@ -170,7 +170,7 @@ async def test_a_refusal_for_want_of_room_keeps_no_key(serve: Serve) -> None:
 async def test_a_key_lasts_as_long_as_its_run(client: ServerClient) -> None:
     await client.post("hello", session_id="s1", stream="false", **key())
     assert (await client.http.delete("/sessions/s1")).status_code == 204
-    await asyncio.gather(*list(client.server.engine._tasks))
+    await asyncio.gather(*list(client.server.worker._tasks))
     answer = await client.post("other", session_id="s1", stream="false", **key())
     assert (answer.status_code, REPLAYED in answer.headers) == (200, False)
 

@@ -87,7 +87,7 @@ async def recovered(desk: Desk, client: ServerClient) -> None:
     asking = asyncio.ensure_future(client.post("[[DELEGATE one: <TOOL stay {}>]]", background="true", **FIELDS))
     await desk.hangs.wait()
     await asking
-    await cut_off(client.server.engine)
+    await cut_off(client.server.worker)
 
 
 SHAPES: dict[str, Callable[[Desk, ServerClient], Awaitable[None]]] = {

@@ -107,7 +107,7 @@ async def test_a_loop_that_is_held_up(client: ServerClient) -> None:
 
 
 async def test_a_process_that_claims_no_more(client: ServerClient) -> None:
-    claimer = client.server.engine._claimer
+    claimer = client.server.worker._claimer
     assert claimer is not None
     claimer.cancel()
     await asyncio.wait([claimer])
@@ -134,7 +134,7 @@ async def test_what_is_not_driven_is_named_to_whoever_has_the_key(
         return [name]
 
     async with serve(security_key=KEY) as client:
-        monkeypatch.setattr(client.server.engine, "unserved", waiting)
+        monkeypatch.setattr(client.server.worker, "unserved", waiting)
         name = "agent:solo-agent"
         *others, (status, body) = await unserved(client, *KEYED)
         words = "Runs are waiting for teams or agents that no process drives: {}. Start a worker for them."
@@ -153,7 +153,7 @@ async def test_without_a_key_everybody_is_an_administrator(
     async def waiting() -> list[str]:
         return ["agent:elsewhere"]
 
-    monkeypatch.setattr(client.server.engine, "unserved", waiting)
+    monkeypatch.setattr(client.server.worker, "unserved", waiting)
     assert (await client.get("/-/ready"))["not_served"] == ["agent:elsewhere"]
 
 

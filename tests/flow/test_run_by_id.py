@@ -43,7 +43,7 @@ async def test_a_run_is_what_its_team_shows_and_more(client: ServerClient) -> No
     (attempt,) = by_id["attempt_list"]
     assert attempt == {
         "attempt": 1,
-        "worker_id": client.server.engine.worker_id,
+        "worker_id": client.server.worker.worker_id,
         "started_at": IsFloat(),
         "ended_at": IsFloat(),
         "outcome": "ended",

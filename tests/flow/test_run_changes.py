@@ -93,7 +93,7 @@ async def test_messages(serve_live: Serve) -> None:
         assert feed.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         hello = await feed.until("hello")
         assert hello.data == {
-            "server_id": client.server.engine.worker_id,
+            "server_id": client.server.worker.worker_id,
             "version": musterd.__version__,
             "now": hello.data["now"],
             "is_complete": True,

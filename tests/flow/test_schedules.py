@@ -401,7 +401,7 @@ async def test_a_run_that_fails_is_continued_later_and_each_try_is_a_row(site: S
     retry = await site.run(firings[0]["run_id"])
     assert (retry.forked_from, retry.not_before) == (first["run_id"], clock.now() - 3 + 120)
     site.at(200)
-    await site.client.server.engine.upkeep.once()
+    await site.client.server.worker.upkeep.once()
     assert [one["status"] for one in await site.firings(schedule)] == ["failed", "failed"]
     await site.look(201)
     assert len(await site.firings(schedule)) == 2, "it was the last try"
@@ -438,7 +438,7 @@ async def test_the_only_instant_of_a_schedule_is_retried_too(site: Site) -> None
     await site.look(32)
     assert (await site.ask("GET", f"/schedules/{schedule['id']}"))["enabled"] is False
     site.at(60)
-    await site.client.server.engine.upkeep.once()
+    await site.client.server.worker.upkeep.once()
     firings = await site.firings(schedule)
     assert [(one["attempt"], one["status"]) for one in firings] == [(1, "failed"), (2, "failed")]
 
@@ -610,7 +610,7 @@ async def test_a_firing_outlives_its_run_and_its_instant_does_not_fire_again(sit
     await site.look(31)
     (before,) = await site.firings(schedule)
     await site.ask("DELETE", f"/sessions/{before['session_id']}")
-    await site.client.server.engine.upkeep.deletions.once()
+    await site.client.server.worker.upkeep.deletions.once()
     (after,) = await site.firings(schedule)
     assert after == {**before, **dict.fromkeys(("run_id", "session_id", "completed_at", "input", "output"))}
     body = {"start": site.minute(0), "end": site.minute(0)}

@@ -96,7 +96,7 @@ async def test_the_time_of_a_schedule_limits_a_run_that_waits(site: Site) -> Non
     await hold.reached.wait()
     await site.look(91)  # the second run waits for the first one
     site.at(182)
-    await site.client.server.engine.upkeep.once()
+    await site.client.server.worker.upkeep.once()
     first, second, *_ = (await site.ask("GET", f"/schedules/{schedule['id']}/runs"))["data"][::-1]
     assert (first["status"], second["status"]) == ("running", "failed")
     path = f"/workflows/seq/runs/{second['run_id']}?session_id=schedule:{schedule['id']}"

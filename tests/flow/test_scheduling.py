@@ -29,8 +29,8 @@ def of(run_id: str) -> Receipt:
 
 async def upkeep(client: ServerClient, ahead_seconds: float = 0) -> None:
     """What upkeep does, as if it were later."""
-    database, engine = client.server.database, client.server.engine
-    for move in (delays.due, delays.expire_pending):
+    database, engine = client.server.database, client.server.worker
+    for move in (delays.join_due, delays.expire_pending):
         moved = await database.write(lambda tx, move=move: move(tx, clock.now() + ahead_seconds))  # type: ignore[misc]
         for done in moved.stopped:
             engine.run_stopped(done)

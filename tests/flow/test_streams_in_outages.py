@@ -24,7 +24,7 @@ async def test_what_could_not_be_shown_is_shown_later(
         hold = client.model.hold(ASK)
         await client.begin(ASK, session_id="s1", run_id="r1")
         await hold.reached.wait()
-        look, looks = client.server.runs.named, 0
+        look, looks = client.server.runs.members_by_ids, 0
 
         async def once_the_database_is_back(*args: Any) -> Any:
             nonlocal looks
@@ -33,7 +33,7 @@ async def test_what_could_not_be_shown_is_shown_later(
                 raise StoreUnavailable
             return await look(*args)
 
-        monkeypatch.setattr(client.server.runs, "named", once_the_database_is_back)
+        monkeypatch.setattr(client.server.runs, "members_by_ids", once_the_database_is_back)
         query, headers = {"session_id": "s1"}, {"accept": "text/event-stream"}
         async with client.opened("GET", path, params=query, headers=headers) as reader:
             client.model.release()

@@ -41,7 +41,7 @@ async def test_runs_of_a_deleted_session_are_removed(serve: Serve, database: Pat
     async with serve() as client:
         await client.run("hello", session_id="s1")
         assert (await client.http.delete("/sessions/s1")).status_code == 204
-        await client.server.engine.upkeep.deletions.once()
+        await client.server.worker.upkeep.deletions.once()
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("SELECT count(*) FROM runs").fetchall() == [(0,)]
         assert connection.execute("SELECT count(*) FROM daily_metrics").fetchall() == [(0,)]

@@ -87,7 +87,7 @@ async def test_the_candidate_can_be_tried_again(records: Records) -> None:
 async def test_a_chosen_id_makes_the_same_request_the_same_run(records: Records) -> None:
     first = await records.accept("r1", slot="w1", has_chosen_id=True)
     again = await records.accept("r1", slot="w1", has_chosen_id=True)
-    assert (again.is_replay, again.run) == (True, first.run)
+    assert (again.is_repeated, again.run) == (True, first.run)
     assert (await records.counts())["runs"] == 1
     assert (await records.select("SELECT next_seq FROM sessions"))[0]["next_seq"] == 1
 
@@ -95,7 +95,7 @@ async def test_a_chosen_id_makes_the_same_request_the_same_run(records: Records)
 async def test_a_replay_is_answered_when_the_queue_is_full(records: Records) -> None:
     records.queue_depth = 1
     await records.accept("r1", has_chosen_id=True)
-    assert (await records.accept("r1", has_chosen_id=True)).is_replay
+    assert (await records.accept("r1", has_chosen_id=True)).is_repeated
 
 
 async def test_a_replay_shows_the_run_as_it_is_now(records: Records) -> None:

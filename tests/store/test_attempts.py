@@ -1,4 +1,4 @@
-"""Claims and what an attempt writes: each claim a new attempt, and every write behind the guard."""
+"""Claims and what an attempt writes: each claim a new attempt, and every write behind the fence."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ async def test_progress_forgets_the_crashes_before_it(records: Records) -> None:
     assert (await records.row("r1")).crashes == 0
 
 
-# The guard
+# The fence
 
 
 async def released(records: Records, run: RunRow) -> None:
@@ -136,7 +136,7 @@ async def test_a_stale_attempt_writes_nothing(records: Records, lose: Any, how: 
     assert await records.everything() == before
 
 
-async def test_the_guard_is_per_run(records: Records) -> None:
+async def test_the_fence_is_per_run(records: Records) -> None:
     first, second = await records.started("r1", "s1"), await records.started("r2", "s2")
     await records.settle(first)
     assert await records.append(second, events=[delta("r2")]) == 0

@@ -82,7 +82,7 @@ async def test_the_same_request_at_once_is_one_run(records: Records) -> None:
     """Its session is made by the server, so that nothing but the run's id brings the two together."""
     accepting = [records.accept("r1", f"s{number}", has_chosen_id=True) for number in range(6)]
     results: list[Accepted] = await asyncio.gather(*accepting)
-    assert sorted(accepted.is_replay for accepted in results) == [False] + [True] * 5
+    assert sorted(accepted.is_repeated for accepted in results) == [False] + [True] * 5
     assert len({accepted.run.session_id for accepted in results}) == 1
     assert len(await records.select("SELECT * FROM sessions")) == 1
 

@@ -18,7 +18,7 @@ async def delayed(records: Records, run_id: str, at: float, session_id: str = "s
 
 
 async def due(records: Records, now: float, limit: int = 100) -> Moved:
-    return await records.database.write(lambda tx: delays.due(tx, now, limit))
+    return await records.database.write(lambda tx: delays.join_due(tx, now, limit))
 
 
 async def expire(records: Records, now: float, limit: int = 100) -> Moved:

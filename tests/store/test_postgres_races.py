@@ -355,10 +355,10 @@ async def test_a_line_that_is_taken_behind_the_sessions_back_is_asked_again(reco
 
 
 async def test_two_that_are_to_wait_are_counted_one_after_the_other(records: Records) -> None:
-    alice, shares = Caller(user_id="alice", label="alice"), UserLimits(queue_depth=1)
-    first = records.candidate(new_run("r1", "s1", created_at=500.0), caller=alice, shares=shares)
+    alice, user_limits = Caller(user_id="alice", label="alice"), UserLimits(queue_depth=1)
+    first = records.candidate(new_run("r1", "s1", created_at=500.0), caller=alice, user_limits=user_limits)
     async with held(records, lambda tx: acceptance.accept(tx, first)):
-        second = await waiting(records, records.accept("r2", "s2", caller=alice, shares=shares))
+        second = await waiting(records, records.accept("r2", "s2", caller=alice, user_limits=user_limits))
     with pytest.raises(TooManyRequests):
         await second
 

@@ -57,7 +57,7 @@ async def test_a_key_goes_with_its_run(records: Records) -> None:
     await ended(records, "r1")
     await remove(records, "s1", "r1")
     again = await records.accept("r1", "s1", key="key-r1", has_chosen_id=True)
-    assert not again.is_replay
+    assert not again.is_repeated
 
 
 async def test_what_ended_lately_stays(records: Records) -> None:

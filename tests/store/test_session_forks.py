@@ -336,9 +336,9 @@ async def test_the_same_request_twice_at_once_makes_one_session(records: Records
 
     results = await asyncio.gather(under_the_key("s2"), under_the_key("s3"))
     assert {session_id for session_id, _ in results} == {
-        session_id for session_id, is_replay in results if not is_replay
+        session_id for session_id, is_repeated in results if not is_repeated
     }
-    assert sorted(is_replay for _, is_replay in results) == [False, True]
+    assert sorted(is_repeated for _, is_repeated in results) == [False, True]
     left = await records.database.scan(lambda tx: session_search.search(tx, SessionFilter(), NOBODY))
     assert {one.session_id for one in left[0]} == {"s1", results[0][0]}
     assert (await under_the_key("s4"))[1]

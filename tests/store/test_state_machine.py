@@ -327,7 +327,7 @@ class Runs(RuleBasedStateMachine):
     def upkeep(self, seconds: float) -> None:
         """Time passes, and what is due is done."""
         self.records.now += seconds
-        moved = self.write(lambda tx: delays.due(tx, self.records.now))
+        moved = self.write(lambda tx: delays.join_due(tx, self.records.now))
         assert all(run.state in (RunState.QUEUED, RunState.READY) for run in moved.joined)
         self.look()
         self.write(lambda tx: delays.expire_pending(tx, self.records.now))

@@ -16,10 +16,12 @@ ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label
 TWO_AT_WORK = UserLimits(concurrency=2)
 
 
-async def accepted(records: Records, *names: str, caller: Caller = ALICE, shares: UserLimits = TWO_AT_WORK) -> None:
+async def accepted(
+    records: Records, *names: str, caller: Caller = ALICE, user_limits: UserLimits = TWO_AT_WORK
+) -> None:
     """Runs of a user, each in a session of its own."""
     for name in names:
-        await records.accept(name, f"session of {name}", caller=caller, shares=shares, slot="w1")
+        await records.accept(name, f"session of {name}", caller=caller, user_limits=user_limits, slot="w1")
 
 
 async def claimed(
@@ -35,7 +37,7 @@ async def claimed(
 async def test_so_many_of_one_user_are_claimed_and_others_go_on(records: Records) -> None:
     await accepted(records, "a1", "a2", "a3", "a4")
     await accepted(records, "b1", caller=BOB)
-    await accepted(records, "n1", "n2", "n3", caller=Caller(), shares=UserLimits())
+    await accepted(records, "n1", "n2", "n3", caller=Caller(), user_limits=UserLimits())
     assert await claimed(records) == ["a1", "a2", "b1"]  # nobody's have begun at once
     assert await claimed(records) == []
     await records.settle(await records.row("a1"))
@@ -60,13 +62,13 @@ async def test_a_claim_finds_the_runs_behind_many_of_users_without_room(records:
 async def test_a_run_of_a_user_waits_to_be_claimed_even_with_a_slot(records: Records) -> None:
     await accepted(records, "a1")
     assert (await records.row("a1")).state is RunState.READY
-    await accepted(records, "a2", shares=UserLimits())
+    await accepted(records, "a2", user_limits=UserLimits())
     assert (await records.row("a2")).state is RunState.RUNNING
 
 
 async def test_priority_counts_within_a_share(records: Records) -> None:
     await accepted(records, "a1", "a2")
-    await records.accept("a3", "other", caller=ALICE, shares=TWO_AT_WORK, row={"priority": 5})
+    await records.accept("a3", "other", caller=ALICE, user_limits=TWO_AT_WORK, row={"priority": 5})
     assert await claimed(records) == ["a3", "a1"]
 
 
@@ -77,30 +79,30 @@ async def test_two_that_claim_at_once_keep_to_it_together(records: Records) -> N
 
 
 async def test_so_many_of_one_user_may_wait(records: Records) -> None:
-    shares = UserLimits(queue_depth=2)
+    user_limits = UserLimits(queue_depth=2)
     for name in ("a1", "a2", "a3"):  # the first runs, the others wait behind it
-        await records.accept(name, "s1", caller=ALICE, shares=shares, slot="w1")
+        await records.accept(name, "s1", caller=ALICE, user_limits=user_limits, slot="w1")
     with pytest.raises(TooManyRequests, match="2 runs of this user"):
-        await records.accept("a4", "s1", caller=ALICE, shares=shares, slot="w1")
-    await records.accept("b1", "s2", caller=BOB, shares=shares)
-    await records.accept("n1", "s3", shares=shares)
-    await records.accept("a5", "s4", caller=ALICE, shares=shares, slot="w1")  # it does not wait
+        await records.accept("a4", "s1", caller=ALICE, user_limits=user_limits, slot="w1")
+    await records.accept("b1", "s2", caller=BOB, user_limits=user_limits)
+    await records.accept("n1", "s3", user_limits=user_limits)
+    await records.accept("a5", "s4", caller=ALICE, user_limits=user_limits, slot="w1")  # it does not wait
 
 
 async def test_no_more_may_wait_where_many_are_accepted_at_once(records: Records) -> None:
-    accepting = (accepted(records, f"a{n}", shares=UserLimits(queue_depth=2, concurrency=1)) for n in range(12))
+    accepting = (accepted(records, f"a{n}", user_limits=UserLimits(queue_depth=2, concurrency=1)) for n in range(12))
     results = await asyncio.gather(*accepting, return_exceptions=True)
     assert [type(one) for one in results if one is not None] == [TooManyRequests] * 9
 
 
 async def test_what_is_claimed_at_once_does_not_count_as_waiting(records: Records) -> None:
-    shares = UserLimits(queue_depth=1, concurrency=2)
-    await accepted(records, "a1", "a2", "a3", shares=shares)
+    user_limits = UserLimits(queue_depth=1, concurrency=2)
+    await accepted(records, "a1", "a2", "a3", user_limits=user_limits)
     with pytest.raises(TooManyRequests):
-        await accepted(records, "a4", shares=shares)
+        await accepted(records, "a4", user_limits=user_limits)
     assert await claimed(records) == ["a1", "a2"]
     with pytest.raises(TooManyRequests):
-        await accepted(records, "a5", shares=shares)
+        await accepted(records, "a5", user_limits=user_limits)
 
 
 async def test_a_run_belongs_to_whom_its_session_belongs(records: Records) -> None:

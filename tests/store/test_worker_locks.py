@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from musterd.store.locks import WorkerLocks
+from musterd.store.worker_locks import WorkerLocks
 
 
 def test_a_lock_that_is_held_is_not_free_for_anybody(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_worker_without_a_file_is_gone(tmp_path: Path) -> None:
 def test_the_lock_goes_with_a_killed_process(tmp_path: Path) -> None:
     path = tmp_path / "musterd.db"
     probe = (
-        "import sys, pathlib; from musterd.store.locks import WorkerLocks;"
+        "import sys, pathlib; from musterd.store.worker_locks import WorkerLocks;"
         f"locks = WorkerLocks(pathlib.Path({str(path)!r})); locks.hold('w1');"
         "print('held', flush=True); sys.stdin.readline()"
     )

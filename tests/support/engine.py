@@ -37,7 +37,7 @@ class EngineHarness:
     ) -> None:
         self.server = Server(registry, settings, FEATURES, role)
         self.registry, self.settings, self.model = registry, settings, model
-        self.database, self.broadcaster, self.engine = self.server.database, self.server.broadcaster, self.server.engine
+        self.database, self.broadcaster, self.engine = self.server.database, self.server.broadcaster, self.server.worker
         self.runs, self.sessions = self.server.runs, self.server.sessions
         self.records = Records(self.database)
 

@@ -1,7 +1,7 @@
 """A fast scripted model with OpenAI's chat completions protocol, in a process of its own.
 
-The directives of :mod:`musterd.models.script` in the last user message determine the answer; other messages are echoed.
-In addition to the protocol it reports its calls: ``GET /count``, ``GET /open`` (calls without an answer yet),
+The directives of :mod:`musterd.models.scripted_plan` in the last user message determine the answer; other messages are
+echoed. In addition to the protocol it reports its calls: ``GET /count``, ``GET /open`` (calls without an answer yet),
 ``GET /calls`` (when each arrived), ``POST /reset``.
 
     with ModelServer() as server:
@@ -22,8 +22,8 @@ import httptools
 import uvloop
 
 from musterd.core import clock
-from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS, Plan, plan
-from musterd.models.script_tasks import has_task_list
+from musterd.models.scripted_plan import INPUT_TOKENS, OUTPUT_TOKENS, Plan, plan
+from musterd.models.scripted_tasks import has_task_list
 
 ROOT = Path(__file__).resolve().parents[2]
 USAGE = {

@@ -37,7 +37,7 @@ SCATTERS: Mapping[str, Sequence[str]] = {
     ),
     "it claims, or looks for, work of all sessions": (
         "runs_claim",
-        "runs_claim_named",
+        "runs_claim_by_ids",
         "owners_running",
         "owners_ready_suspects",
         "runs_within_limits",

@@ -25,8 +25,8 @@ import musterd.cli.source
 import musterd.cli.worker
 import musterd.declare.python_source
 import musterd.http.uvicorn_protocol
-import musterd.models.script_tasks
 import musterd.models.scripted
+import musterd.models.scripted_tasks
 import musterd.store.postgres
 
 get_snapshot()  # the prices of models, which each model reads when it is made

@@ -71,7 +71,7 @@ def startup_facts(server: Server, address: str) -> dict[str, str]:
 
 def log_stop(server: Server) -> None:
     """Log which runs a graceful stop waits for, and for how long at most."""
-    run_ids = list(server.engine.live_attempts())
+    run_ids = list(server.worker.live_attempts())
     if not run_ids:
         log.info("stopping: no runs are active", runs=0)
         return
@@ -86,7 +86,7 @@ def log_stop(server: Server) -> None:
 
 def log_stop_now(server: Server) -> None:
     """Log how many runs an immediate stop interrupts, if any."""
-    if count := len(server.engine.live_attempts()):
+    if count := len(server.worker.live_attempts()):
         log.warning("stopping now: current steps are interrupted", runs=count)
 
 

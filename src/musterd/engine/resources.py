@@ -58,7 +58,7 @@ class Resources:
     memory_hook: MemoryHook | None = None
 
     @property
-    def shares(self) -> UserLimits:
+    def user_limits(self) -> UserLimits:
         """The limits of one user."""
         return UserLimits(queue_depth=self.settings.user_queue_depth, concurrency=self.settings.user_concurrency)
 

@@ -203,8 +203,8 @@ class Upkeep:
             self._bus.send_ready(run)
 
     async def _move_scheduled(self, due: Due, ends_at: float) -> None:
-        if due.has_scheduled:
-            await self._move_all(delays.due, ends_at)
+        if due.has_due_or_overdue:
+            await self._move_all(delays.join_due, ends_at)
             await self._move_all(delays.expire_pending, ends_at)
 
     async def _expire(self, due: Due, ends_at: float) -> None:

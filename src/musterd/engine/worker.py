@@ -433,7 +433,7 @@ class Worker:
 
         async def work(tx: Tx) -> list[RunRow]:
             if run_ids is not None:
-                return await claims.claim_named(tx, worker, components, run_ids, clock.now())
+                return await claims.claim_by_ids(tx, worker, components, run_ids, clock.now())
             return await claims.claim(tx, worker, components, limit, clock.now(), max_per_owner=user_limit)
 
         return await self._resources.database.write(work)

@@ -30,9 +30,9 @@ async def list_checkpoints(
     In a conversation these are after each message, but not between a tool call and its result; in a workflow after each
     finished step. If a run is forked, `from_step` of a checkpoint begins after it.
     """
-    view = await server.history.view(RunRef(component, run_id, query.session_id, caller))
+    view = await server.conversations.view(RunRef(component, run_id, query.session_id, caller))
     if view.row.component_kind == "workflow":
-        return step_checkpoints(view, await server.history.finished_steps(view))
+        return step_checkpoints(view, await server.conversations.finished_steps(view))
     return checkpoint_list(view)
 
 
@@ -50,9 +50,9 @@ async def get_checkpoint(
 
     Of a workflow's run, `message_index` is the number of finished steps.
     """
-    view = await server.history.view(RunRef(component, run_id, query.session_id, caller))
+    view = await server.conversations.view(RunRef(component, run_id, query.session_id, caller))
     if view.row.component_kind == "workflow":
-        return step_snapshot(view, await server.history.finished_steps(view), message_index)
+        return step_snapshot(view, await server.conversations.finished_steps(view), message_index)
     return checkpoint_snapshot(view, message_index)
 
 

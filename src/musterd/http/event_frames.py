@@ -53,7 +53,7 @@ class RunFrames:
             self._renderer.learn({row.run_id: RunIdentity.of(row) for row in rows})
         members: list[RunView] = []
         if run_ids := member_ids(event):
-            views = {view.row.run_id: view for view in await self._runs.named(self._root, run_ids)}
+            views = {view.row.run_id: view for view in await self._runs.members_by_ids(self._root, run_ids)}
             members = [views[run_id] for run_id in run_ids if run_id in views]
         if _is_long(event, members):
             return await in_thread(self._frames.long_frame, event, index, members)

@@ -85,8 +85,8 @@ class MetricsOperations:
         yield _gauge("info", 1.0, version=musterd.__version__)
         yield _gauge("database_up", float(database_stats is not None))
         yield _gauge("bus_up", float(server.bus.is_connected))
-        yield _gauge("ready", float(server.engine.is_ready and not server.is_stopping))
-        yield _gauge("runs_driven", float(len(server.engine.live_attempts())))
+        yield _gauge("ready", float(server.worker.is_ready and not server.is_stopping))
+        yield _gauge("runs_driven", float(len(server.worker.live_attempts())))
         yield _gauge("run_slots", float(server.settings.concurrency))
         yield _gauge("readers", float(server.reader_count))
         if database_stats is None:

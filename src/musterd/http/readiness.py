@@ -76,7 +76,7 @@ class Readiness:
         not_served: list[str] = []
 
         async def find_unserved() -> str | None:
-            for name in await self._server.engine.unserved():
+            for name in await self._server.worker.unserved():
                 (undriven if name in self._server.served else not_served).append(name)
             return None
 
@@ -89,12 +89,12 @@ class Readiness:
 
     def _accepting(self) -> ReadinessCheck:
         server = self._server
-        is_accepting = server.engine.is_ready and not server.is_stopping
+        is_accepting = server.worker.is_ready and not server.is_stopping
         return ReadinessCheck("accepting", None if is_accepting else "The server is not ready; try again later.")
 
     def _worker(self) -> ReadinessCheck:
         problem = "This process no longer claims runs. Restart it."
-        return ReadinessCheck("worker", None if self._server.engine.is_claiming else problem)
+        return ReadinessCheck("worker", None if self._server.worker.is_claiming else problem)
 
     def _heartbeat(self) -> ReadinessCheck:
         membership = self._server.bus.membership
@@ -113,7 +113,7 @@ class Readiness:
         return ReadinessCheck("bus", None if self._server.bus.is_connected else problem)
 
     async def _writable(self) -> str | None:
-        now, worker = clock.monotonic(), self._server.engine.worker_id
+        now, worker = clock.monotonic(), self._server.worker.worker_id
         if self._written_at is None or now - self._written_at > WRITTEN_SECONDS:
             await self._server.database.write(lambda tx: workers.beat_always(tx, worker, clock.now()))
             self._written_at = now

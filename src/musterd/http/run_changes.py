@@ -89,7 +89,7 @@ async def follow_runs(server: Server, caller: Caller, request: Request, headers:
     since = None if headers.last_event_id is None else headers.last_event_id / 1000
     reader = await server.feed.read(caller, since)
     hello: FeedHello = {
-        "server_id": server.engine.worker_id,
+        "server_id": server.worker.worker_id,
         "version": musterd.__version__,
         "now": round(clock.now(), 3),
         "is_complete": reader.has_all,

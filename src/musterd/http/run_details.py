@@ -132,8 +132,8 @@ async def rerun_run(
     server.require_ready()
     accepted = await server.reruns.start(RunRef(component, run_id, None, caller), headers.key)
     answers = RunAnswers(request=request, server=server, component=component, caller=caller, headers=headers)
-    answer = await answers.receipt(accepted.run, shows_state=accepted.is_replay)
-    answer.headers.update(headers.replayed(accepted.is_replay))
+    answer = await answers.receipt(accepted.run, shows_state=accepted.is_repeated)
+    answer.headers.update(headers.replayed(accepted.is_repeated))
     return answer
 
 

@@ -70,8 +70,8 @@ async def send_message(
     server.require_ready()
     message = SentMessage(text=body.message, member_run_id=body.member_run_id)
     ref = RunRef(component, run_id, body.session_id, caller)
-    run, stored, is_replay = await server.runs.steering.send(ref, message, headers.key)
-    return json_answer(stored_message(stored, run.session_id), 202, headers.replayed(is_replay))
+    run, stored, is_repeated = await server.runs.steering.send(ref, message, headers.key)
+    return json_answer(stored_message(stored, run.session_id), 202, headers.replayed(is_repeated))
 
 
 OPERATIONS = (list_messages, send_message)

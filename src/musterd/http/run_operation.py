@@ -65,12 +65,12 @@ class IdempotencyHeaders(Headers):
         """The idempotency key, if there is one."""
         return self.keys[0] if self.keys else None
 
-    def replayed(self, is_replay: bool) -> dict[str, str]:
+    def replayed(self, is_repeated: bool) -> dict[str, str]:
         """The headers of the answer.
 
-        :param is_replay: whether the same request was received under its key before.
+        :param is_repeated: whether the same request was received under its key before.
         """
-        return {REPLAYED_HEADER: "true"} if self.keys and is_replay else {}
+        return {REPLAYED_HEADER: "true"} if self.keys and is_repeated else {}
 
 
 def run_operation(  # noqa: PLR0913 - it reads as a table: every argument is named where it is given

@@ -227,7 +227,7 @@ class StartForm(Form):
             input=self.run_input(),
             run_id=run_id,
             has_chosen_id=self.run_id is not None,
-            name=None if self.run_id == run_id else self.run_id,
+            alias=None if self.run_id == run_id else self.run_id,
             session_id=self.session_id,
             user_id=self.user_id,
             is_background=self.background,

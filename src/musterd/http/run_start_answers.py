@@ -83,10 +83,10 @@ class RunAnswers:
         accepted = await accepting
         release_body(self.request)
         if form == "receipt":
-            answer = await self.receipt(accepted.run, shows_state=accepted.is_replay)
+            answer = await self.receipt(accepted.run, shows_state=accepted.is_repeated)
         else:
             answer = await self.output(accepted.run)
-        answer.headers.update(self.headers.replayed(accepted.is_replay))
+        answer.headers.update(self.headers.replayed(accepted.is_repeated))
         return answer
 
     async def receipt(self, run: RunRow, *, shows_state: bool) -> Response:
@@ -129,5 +129,5 @@ class RunAnswers:
         accepted, subscription = await accepted_with_subscription(self.server, run_id, accepting)
         release_body(self.request)
         answer = stream_of(self.server, subscription, accepted.run, shows_all=shows_all_events)
-        answer.headers.update(self.headers.replayed(accepted.is_replay))
+        answer.headers.update(self.headers.replayed(accepted.is_repeated))
         return answer

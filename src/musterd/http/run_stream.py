@@ -123,7 +123,7 @@ async def accepted_with_subscription(
     subscription = runs.subscribe(run_id)
     try:
         accepted = await accepting
-        if accepted.is_replay:
+        if accepted.is_repeated:
             await runs.following.end_cancel_on_disconnect_elsewhere(accepted.run)
     except BaseException:
         subscription.close()
@@ -131,6 +131,6 @@ async def accepted_with_subscription(
     if accepted.run.run_id != run_id:  # its key was used before
         subscription.close()
         subscription = runs.subscribe(accepted.run.run_id)
-    if accepted.is_replay:
+    if accepted.is_repeated:
         subscription.start_after(accepted.run)
     return accepted, subscription

@@ -210,7 +210,7 @@ async def cancel_run(
     the steps that were interrupted. A run that has finished stays as it is.
     """
     cancel = await server.runs.cancel(RunRef(component, run_id, None, caller), headers.key)
-    return json_answer(wire_runs.cancel_receipt(cancel.view), headers=headers.replayed(cancel.is_replay))
+    return json_answer(wire_runs.cancel_receipt(cancel.view), headers=headers.replayed(cancel.is_repeated))
 
 
 @run_operation(
@@ -272,7 +272,7 @@ async def continue_run(
         answer = stream_of(server, subscription, decided.run)
     else:
         answer = await answers.output(decided.run)
-    answer.headers.update(headers.replayed(decided.is_replay))
+    answer.headers.update(headers.replayed(decided.is_repeated))
     return answer
 
 

@@ -45,8 +45,8 @@ from musterd.models.names import NO_MODEL, ModelInfo, describe, model_in_use
 from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import component_without_price
 from musterd.service.forks import ForkService
-from musterd.service.history import History
 from musterd.service.reruns import RerunService
+from musterd.service.run_conversations import RunConversations
 from musterd.service.run_details import RunDetailsService
 from musterd.service.run_feed import RunFeed
 from musterd.service.run_lists import RunLists
@@ -70,7 +70,7 @@ MAX_UNKNOWN_IDS = 100
 
 
 class Server:
-    """The components and the use cases of one process, and the engine and database that they share.
+    """The components and the use cases of one process, and the worker and database that they share.
 
     :param features: every process on a database needs the same ones, even if it serves no requests: each process
         removes old runs, and features may have to act on that.
@@ -105,16 +105,16 @@ class Server:
         with reported_together():
             self._check_components()
         self._process_role = process_role or ProcessRole()
-        self.engine = Worker(resources, self._process_role)
-        self.runs = RunService(resources, self.engine)
+        self.worker = Worker(resources, self._process_role)
+        self.runs = RunService(resources, self.worker)
         self.frames = FramesOfRuns(self.runs)
-        self.forks = ForkService(resources, self.engine, self.runs)
+        self.forks = ForkService(resources, self.worker, self.runs)
         self.reruns = RerunService(self.runs)
         self.lists = RunLists(resources)
         self.details = RunDetailsService(resources)
         self.feed = RunFeed(resources)
-        self.history = History(resources, self.runs)
-        self.sessions = SessionService(resources, self.engine, self.runs)
+        self.conversations = RunConversations(resources, self.runs)
+        self.sessions = SessionService(resources, self.worker, self.runs)
         self.approvals = ApprovalService(resources)
         self.deliveries = WebhookService(resources)
         self.features = features
@@ -147,7 +147,7 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Inside this context the database is open and the engine drives runs.
+        """Inside this context the database is open and the worker drives runs.
 
         :raises StartError: the database cannot be used.
         """
@@ -163,7 +163,7 @@ class Server:
             yield
         finally:
             self.begin_stop()
-            await asyncio.gather(self.engine.stop(), self.webhooks.stop())
+            await asyncio.gather(self.worker.stop(), self.webhooks.stop())
             noting.cancel()
             await self._servers.close()
             await self._close_features()
@@ -177,7 +177,7 @@ class Server:
         try:
             if self._process_role.does_upkeep:
                 await self._start_features()
-            await self.engine.start()
+            await self.worker.start()
         except StoreUnavailable as error:  # a running server waits for its database, but a start fails with the reason
             raise StartError(error.reason) from error
 
@@ -255,7 +255,7 @@ class Server:
     def _add_duties(self) -> None:
         """Let upkeep do what features have to do."""
         for feature, service in zip(self.features, self._feature_services, strict=True):
-            self.engine.upkeep.duties += [
+            self.worker.upkeep.duties += [
                 Duty(duty.name, partial(duty.work, service), duty.is_due) for duty in feature.upkeep
             ]
 
@@ -285,7 +285,7 @@ class Server:
         """
         self.is_stopping = True
         self.runs.connected_clients.stop()
-        self.engine.begin_stop()
+        self.worker.begin_stop()
         self.webhooks.begin_stop()
         self.broadcaster.close()
         self.feed.close()
@@ -294,7 +294,7 @@ class Server:
         """Stop at once. Running steps are cut off; nothing that is stored is lost."""
         self.begin_stop()
         self.webhooks.leave_now()
-        self.engine.leave_now()
+        self.worker.leave_now()
 
     def components(self) -> list[Component]:
         """All agents and teams including members, each once, leaders before their members."""
@@ -349,7 +349,7 @@ class Server:
 
     def require_ready(self) -> None:
         """Raise Unavailable unless runs can be accepted."""
-        if not self.engine.is_ready or self.is_stopping:
+        if not self.worker.is_ready or self.is_stopping:
             raise Unavailable("The server is not ready; try again later.")
 
 

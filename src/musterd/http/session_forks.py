@@ -44,11 +44,11 @@ async def fork_session(
     The copies have ids of their own, and members, conversations and media of the originals. Nothing is executed again,
     and this session stays as it is.
     """
-    forked_id, is_replay = await server.sessions.fork(
+    forked_id, is_repeated = await server.sessions.fork(
         component, session_id, caller, user_id=query.user_id, key=headers.key
     )
     answer: ForkedSession = {"session_id": forked_id, "forked_from_session_id": session_id}
-    return json_answer(answer, headers=headers.replayed(is_replay))
+    return json_answer(answer, headers=headers.replayed(is_repeated))
 
 
 OPERATIONS = (fork_session,)

@@ -56,20 +56,20 @@ async def get_status(server: Server, readiness: Readiness, request: Request) -> 
     report, stored = await readiness.look(), await _stored(server)
     problems = report.problems(with_names=principal_of(request).scopes.is_admin)
     names = dict.fromkeys([*(check.name for check in report.checks), SERVED])
-    engine, metrics, settings = server.engine, server.metrics, server.settings
+    worker, metrics, settings = server.worker, server.metrics, server.settings
     return {
         "version": musterd.__version__,
         "started_at": round(server.card.started_at, 3),
         "now": round(clock.now(), 3),
         "checks": [{"name": name, "ok": name not in problems, "problem": problems.get(name)} for name in names],
         "processes": [] if stored is None else [_process(worker, server.bus) for worker in stored.workers],
-        "slots": {"used": len(engine.live_attempts()), "limit": settings.concurrency},
+        "slots": {"used": len(worker.live_attempts()), "limit": settings.concurrency},
         "queue": None if stored is None else queue_status(stored.stats),
         "database": database_status(
             settings.db, None if stored is None else stored.size, None if stored is None else stored.schema, metrics
         ),
         "upkeep": {
-            "last_done_at": rounded_to_ms(engine.upkeep.last_done_at),
+            "last_done_at": rounded_to_ms(worker.upkeep.last_done_at),
             "reassigned": int(sum(metrics.recoveries.values.values())),
             "removed": int(sum(metrics.removed.values.values())),
             "retention_days": settings.retention_days,

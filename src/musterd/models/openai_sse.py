@@ -16,8 +16,7 @@ from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
 from pydantic_core import from_json
 
 from musterd.core import jsontext
-
-Json = dict[str, Any]
+from musterd.core.jsontypes import JsonObject
 
 DONE: Final = b"[DONE]"
 
@@ -138,7 +137,7 @@ def event_error(name: bytes, data: Any) -> tuple[str, object] | None:
     return (message if message and isinstance(message, str) else "An error occurred during streaming"), body
 
 
-def as_chunk(chunk: Json) -> ChatCompletionChunk:
+def as_chunk(chunk: JsonObject) -> ChatCompletionChunk:
     """The SDK's object for a chunk of one choice: validated, which is cheap, or else constructed as the SDK does.
 
     :raises ValueError: it does not match the SDK's schema and has too many values.
@@ -157,7 +156,7 @@ def as_chunk(chunk: Json) -> ChatCompletionChunk:
         return cast(ChatCompletionChunk, construct_type(type_=ChatCompletionChunk, value=chunk))
 
 
-def _constructed(chunk: Json) -> Json:
+def _constructed(chunk: JsonObject) -> JsonObject:
     """A copy of ``chunk`` in which None is in place of what the SDK's construction leaves as it is."""
     copy = _known(chunk, ChatCompletionChunk)
     if (choice := first_choice(chunk)) is not None:
@@ -169,25 +168,25 @@ def _constructed(chunk: Json) -> Json:
     return copy
 
 
-def _known(value: Json, model: type[pydantic.BaseModel]) -> Json:
+def _known(value: JsonObject, model: type[pydantic.BaseModel]) -> JsonObject:
     return {key: item if key in model.model_fields else None for key, item in value.items()}
 
 
-def first_choice(chunk: Json) -> Json | None:
+def first_choice(chunk: JsonObject) -> JsonObject | None:
     """The first choice of a chunk, which is the only one that pydantic-ai reads."""
     choices = chunk.get("choices")
     choice = choices[0] if type(choices) is list and choices else None
     return choice if type(choice) is dict else None
 
 
-def merged(chunks: list[Json]) -> list[Json]:
+def merged(chunks: list[JsonObject]) -> list[JsonObject]:
     """``chunks`` with neighbours merged if that makes no difference to pydantic-ai.
 
     Text is merged with text, reasoning with reasoning, arguments with the same tool call's arguments, a finish reason
     with the text before it, and usage with the chunk before it. The first chunk of each group is changed in place.
     """
-    joined: list[Json] = []
-    last: Json | None = None
+    joined: list[JsonObject] = []
+    last: JsonObject | None = None
     for chunk in chunks:
         if last is not None and _same_head(last, chunk) and _join(last, chunk):
             continue
@@ -196,21 +195,21 @@ def merged(chunks: list[Json]) -> list[Json]:
     return joined
 
 
-def _same_head(last: Json, chunk: Json) -> bool:
+def _same_head(last: JsonObject, chunk: JsonObject) -> bool:
     """Whether two chunks agree in everything except their choices."""
     if last.get("usage") or last.get("moderation") or chunk.get("moderation"):
         return False
     return _agree(last, chunk, _VARYING_KEYS)
 
 
-def _agree(a: Json, b: Json, ignored_keys: frozenset[str]) -> bool:
+def _agree(a: JsonObject, b: JsonObject, ignored_keys: frozenset[str]) -> bool:
     for key, value in a.items():
         if key not in ignored_keys and b.get(key, _MISSING) != value:
             return False
     return all(key in a or key in ignored_keys for key in b)
 
 
-def _join(last: Json, chunk: Json) -> bool:
+def _join(last: JsonObject, chunk: JsonObject) -> bool:
     """Add ``chunk`` to ``last`` if that makes no difference to the reader."""
     choices = chunk.get("choices")
     if choices == [] and chunk.get("usage"):
@@ -231,7 +230,7 @@ def _join(last: Json, chunk: Json) -> bool:
     return True
 
 
-def _only_choice(choices: Any) -> Json | None:
+def _only_choice(choices: Any) -> JsonObject | None:
     if type(choices) is list and len(choices) == 1:
         choice = choices[0]
         if type(choice) is dict and type(choice.get("delta")) is dict:
@@ -239,7 +238,7 @@ def _only_choice(choices: Any) -> Json | None:
     return None
 
 
-def _join_deltas(last: Json, delta: Json) -> bool:
+def _join_deltas(last: JsonObject, delta: JsonObject) -> bool:
     kind, last_kind = _text_kind(delta), _text_kind(last)
     if kind is None or last_kind is None:
         return _join_arguments(last, delta)
@@ -256,7 +255,7 @@ def _join_deltas(last: Json, delta: Json) -> bool:
     return True
 
 
-def _text_kind(delta: Json) -> tuple[str, ...] | None:
+def _text_kind(delta: JsonObject) -> tuple[str, ...] | None:
     """The sorted keys of the texts that ``delta`` adds. None if it adds something else."""
     kind = []
     for key, value in delta.items():
@@ -275,7 +274,7 @@ def _may_be_tag(text: str) -> bool:
     return text[:1] in ("<", "[", "◁") and text[-1:] in (">", "]", "▷") and len(text) > 1
 
 
-def _join_arguments(last: Json, delta: Json) -> bool:
+def _join_arguments(last: JsonObject, delta: JsonObject) -> bool:
     """Append a piece of a tool call's arguments to the piece before it."""
     last_call, next_call = _only_call(last), _only_call(delta)
     if last_call is None or next_call is None or last_call.get("index") != next_call.get("index"):
@@ -294,7 +293,7 @@ def _join_arguments(last: Json, delta: Json) -> bool:
     return True
 
 
-def _only_call(delta: Json) -> Json | None:
+def _only_call(delta: JsonObject) -> JsonObject | None:
     if any(value for key, value in delta.items() if key not in ("role", "tool_calls")):
         return None
     calls = delta.get("tool_calls")

@@ -16,7 +16,7 @@ from musterd.core import clock, jsontext
 from musterd.models.built_in import BuiltInModel, BuiltInStream
 from musterd.models.names import SCRIPTED
 from musterd.models.plain_messages import plain_messages, plain_tools
-from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS, Plan, plan
+from musterd.models.scripted_plan import INPUT_TOKENS, OUTPUT_TOKENS, Plan, plan
 
 
 class ScriptedModel(BuiltInModel):

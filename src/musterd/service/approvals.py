@@ -8,7 +8,7 @@ from musterd.core.records import RunRow
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.engine.resources import Resources
-from musterd.store import approval_inbox, cancels
+from musterd.store import approval_inbox, run_locks
 from musterd.store.database import Tx
 from musterd.store.decisions import DecisionSource, decide
 from musterd.store.shards import SessionTx
@@ -49,7 +49,7 @@ class ApprovalService:
         async def work(tx: Tx) -> tuple[Approval, RunRow]:
             approval = await _get(tx, approval_id, caller)
             session = SessionTx(tx, approval.session_id)
-            await cancels.lock_unless_deleted(session, approval.root_id)
+            await run_locks.lock_unless_deleted(session, approval.root_id)
             # Read it again under the lock: the transaction that held the run may have decided it or ended the run.
             approval = await _get(tx, approval_id, caller)
             _require_pending(approval)

@@ -19,7 +19,7 @@ DISCONNECTED = "disconnect"
 class CancelOnDisconnect:
     """Cancels abandoned runs.
 
-    :param announce: informs the engine of a stored cancel.
+    :param announce: informs the worker of a stored cancel.
     """
 
     def __init__(self, resources: Resources, announce: Callable[[StopResult], object]) -> None:

@@ -47,9 +47,9 @@ class ForkRequest:
 class ForkService:
     """The use case of continuing a finished run."""
 
-    def __init__(self, resources: Resources, engine: Worker, runs: RunService) -> None:
+    def __init__(self, resources: Resources, worker: Worker, runs: RunService) -> None:
         self._resources = resources
-        self._engine = engine
+        self._worker = worker
         self._runs = runs
 
     async def find_failed(self, ref: RunRef, key: str | None) -> RunView | None:
@@ -127,9 +127,9 @@ class ForkService:
             has_chosen_id=False,
             key=request.key,
             operation="continue",
-            slot_worker=self._engine.reserve(),  # last: an error above must not leave a slot reserved
+            slot_worker=self._worker.reserve(),  # last: an error above must not leave a slot reserved
             queue_depth=self._resources.settings.queue_depth,
-            shares=self._resources.shares,
+            user_limits=self._resources.user_limits,
         )
         return await self._runs.accept(
             candidate,

@@ -10,7 +10,7 @@ from musterd.declare import BaseComponent
 class RunRef:
     """A run that a caller names. Services resolve it, and raise NotFound unless the caller may see the run.
 
-    :param component: the agent or team under which the run is requested.
+    :param component: the component under which the run is requested.
     :param run_id: a run of the component, or a member's run in one.
     :param session_id: the session that the run must be in; None: any.
     """

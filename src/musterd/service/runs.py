@@ -49,7 +49,7 @@ class RunRequest:
     """A client's request to start a run.
 
     :param has_chosen_id: the client chose the run id, and may send the same request again.
-    :param name: the id that the client chose, if the run has another one (:mod:`musterd.service.chosen_run_ids`).
+    :param alias: the id that the client chose, if the run has another one (:mod:`musterd.service.chosen_run_ids`).
     :param session_id: None for a new session.
     :param is_background: the client does not wait for the run on this connection.
     :param cancel_on_disconnect: cancel the run after its last subscriber disconnects.
@@ -61,7 +61,7 @@ class RunRequest:
     input: Input
     run_id: str
     has_chosen_id: bool = False
-    name: str | None = None
+    alias: str | None = None
     session_id: str | None = None
     user_id: str | None = None
     is_background: bool = False
@@ -76,12 +76,12 @@ class DecisionResult:
     """A run after decisions were stored.
 
     :param after: the event index after which a stream of the decided run begins.
-    :param is_replay: the same request was received under its key before, so nothing was decided now.
+    :param is_repeated: the same request was received under its key before, so nothing was decided now.
     """
 
     run: RunRow
     after: int
-    is_replay: bool = False
+    is_repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +89,19 @@ class CancelResult:
     """A run after a cancel request, and whether the same request was received under its key before."""
 
     view: RunView
-    is_replay: bool = False
+    is_repeated: bool = False
 
 
 class RunService:
     """The use cases of runs."""
 
-    def __init__(self, resources: Resources, engine: Worker) -> None:
+    def __init__(self, resources: Resources, worker: Worker) -> None:
         self._resources = resources
-        self._engine = engine
-        self.steering = Steering(resources, engine, self.head)
+        self._worker = worker
+        self.steering = Steering(resources, worker, self.find_without_output)
         cancel_on_disconnect = CancelOnDisconnect(resources, self._announce_cancel)
         self.connected_clients = ConnectedClients(resources.settings.disconnect_seconds, cancel_on_disconnect.cancel)
-        self.following = Following(resources, self.head, self.connected_clients)
+        self.following = Following(resources, self.find_without_output, self.connected_clients)
 
     # --- start ------------------------------------------------------------------------------------
 
@@ -127,18 +127,18 @@ class RunService:
             caller=caller,
             fingerprint=fingerprint,
             has_chosen_id=request.has_chosen_id,
-            name=request.name,
+            alias=request.alias,
             key=request.key,
             operation="create" if request.rerun_of is None else "rerun",
-            slot_worker=self._engine.reserve(),  # last: an error above must not leave a slot reserved
+            slot_worker=self._worker.reserve(),  # last: an error above must not leave a slot reserved
             queue_depth=self._resources.settings.queue_depth,
-            shares=self._resources.shares,
+            user_limits=self._resources.user_limits,
         )
 
         async def work(tx: Tx) -> Accepted:
             accepted = await acceptance.accept(tx, candidate)
             # In the transaction of the acceptance: a crash cannot leave an accepted run without its media.
-            if contents and not accepted.is_replay:
+            if contents and not accepted.is_repeated:
                 until_end = not component.spec.store_media
                 session = SessionTx(tx, run.session_id)
                 await blobs.put(session, run.run_id, contents.values(), run.created_at, until_end=until_end)
@@ -171,13 +171,13 @@ class RunService:
             accepted = await commit()
             faults.point("accepted")
             run = accepted.run
-            if not accepted.is_replay:
+            if not accepted.is_repeated:
                 self._resources.run_accepted(run)
                 if cancel_on_disconnect:
                     self.connected_clients.track(run.run_id)
                 if run.state is RunState.RUNNING:
                     is_launched = True
-                    self._engine.launch(run)
+                    self._worker.launch(run)
                 elif run.state is RunState.READY:
                     self._resources.bus.send_ready(run)
             # The transaction that queued this run also cancelled the one that holds the session; its attempt may be in
@@ -188,7 +188,7 @@ class RunService:
         finally:
             # Also if the commit failed, the request was a repeated one, or the run has to wait in its session's queue.
             if candidate.slot_worker is not None and not is_launched:
-                self._engine.unreserve()
+                self._worker.unreserve()
 
     def row(self, component: BaseComponent, request: RunRequest, caller: Caller) -> RunRow:
         """The row of a new run, before its acceptance."""
@@ -261,7 +261,7 @@ class RunService:
             view = await database.fetch(lambda tx: _view(tx, ref, RunTexts.ALL))
         return _existing(view)
 
-    async def head(self, ref: RunRef) -> RunView:
+    async def find_without_output(self, ref: RunRef) -> RunView:
         """The same as :meth:`find`, but without output and conversation.
 
         :raises NotFound: there is no such run that this caller may see.
@@ -318,9 +318,9 @@ class RunService:
             lambda tx: runs.members(SessionTx(tx, run.session_id), run.root_id, other_run_ids)
         )
 
-    async def named(self, root: RunRow, run_ids: Sequence[str]) -> list[RunView]:
+    async def members_by_ids(self, root: RunRow, run_ids: Sequence[str]) -> list[RunView]:
         """Member runs by id, with their payload: of the tree of ``root``, or of a run that it was forked from."""
-        return await self._resources.database.scan(lambda tx: runs.named(SessionTx(tx, root.session_id), run_ids))
+        return await self._resources.database.scan(lambda tx: runs.by_ids(SessionTx(tx, root.session_id), run_ids))
 
     # --- subscribe --------------------------------------------------------------------------------
 
@@ -338,7 +338,7 @@ class RunService:
         :raises Forbidden: the tool call needs approval in the inbox.
         :raises Conflict: another decision was stored before, or the key was used for another request.
         """
-        view = await self.head(ref)
+        view = await self.find_without_output(ref)
         if view.row.parent_id is not None:
             raise NotFound("Run not found")
         run_id, source = ref.run_id, DecisionSource(by=ref.caller.user_id or "client", now=clock.now())
@@ -351,7 +351,7 @@ class RunService:
             return Performed(DecisionResult(run, after), run_id, answer=str(after))
 
         async def repeat(answer: str | None) -> DecisionResult:
-            return DecisionResult(view.row, int(answer or 0), is_replay=True)
+            return DecisionResult(view.row, int(answer or 0), is_repeated=True)
 
         result = await self._resources.database.write(lambda tx: once(tx, request, lambda: store(tx), repeat))
         if result.run.state is RunState.READY:
@@ -366,14 +366,14 @@ class RunService:
         :param after: the path of the last step of the page before.
         :raises NotFound: there is no such run that this caller may see.
         """
-        return await steps_of(self._resources.database, (await self.head(ref)).row, after, limit)
+        return await steps_of(self._resources.database, (await self.find_without_output(ref)).row, after, limit)
 
     async def step(self, ref: RunRef, path: str) -> StepView:
         """One step of a run or of the runs below it, with its content.
 
         :raises NotFound: there is no such run that this caller may see, or no such step in it.
         """
-        return await step_with_content(self._resources.database, (await self.head(ref)).row, path)
+        return await step_with_content(self._resources.database, (await self.find_without_output(ref)).row, path)
 
     # --- cancel -----------------------------------------------------------------------------------
 
@@ -383,17 +383,17 @@ class RunService:
         :raises NotFound: there is no such run that this caller may see.
         :raises Conflict: the key was used for another request.
         """
-        run, by = (await self.head(ref)).row, ref.caller.user_id or "client"
+        run, by = (await self.find_without_output(ref)).row, ref.caller.user_id or "client"
         request = request_of("cancel", key, ref.caller, *ref.key_parts)
         if run.state.is_final and request is None:
             return CancelResult(await self.view(ref))
         if not run.state.is_final and run.root_id != run.run_id:
-            is_replay = await self.steering.cancel_member(run, by, request)
-            return CancelResult(await self.view(ref), is_replay)
-        state, is_replay = await self._cancel_once(run, by, request)
+            is_repeated = await self.steering.cancel_member(run, by, request)
+            return CancelResult(await self.view(ref), is_repeated)
+        state, is_repeated = await self._cancel_once(run, by, request)
         if state is RunState.RUNNING:
             await until_settled(self._resources, run, self._resources.settings.cancel_wait_seconds)
-        return CancelResult(await self.view(ref), is_replay)
+        return CancelResult(await self.view(ref), is_repeated)
 
     async def _cancel_once(self, run: RunRow, by: str, request: Request | None) -> tuple[RunState, bool]:
         """Cancel a run once for each request. Returns its state, and whether the request was received before."""
@@ -409,16 +409,16 @@ class RunService:
         async def repeat(_answer: str | None) -> tuple[StopResult | None, bool]:
             return None, True
 
-        cancelled, is_replay = await self._resources.database.write(
+        cancelled, is_repeated = await self._resources.database.write(
             lambda tx: once(tx, request, lambda: store(tx), repeat)
         )
         if cancelled is None:
-            return run.state, is_replay
+            return run.state, is_repeated
         self._announce_cancel(cancelled)
-        return cancelled.run.state, is_replay
+        return cancelled.run.state, is_repeated
 
     def _announce_cancel(self, cancelled: StopResult) -> None:
-        self._engine.run_stopped(cancelled)
+        self._worker.run_stopped(cancelled)
         if cancelled.run.state.is_final:
             self.connected_clients.forget(cancelled.run.run_id)
 

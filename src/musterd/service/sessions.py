@@ -51,9 +51,9 @@ class NewSession:
 class SessionService:
     """The use cases of sessions."""
 
-    def __init__(self, resources: Resources, engine: Worker, runs: RunService) -> None:
+    def __init__(self, resources: Resources, worker: Worker, runs: RunService) -> None:
         self._resources = resources
-        self._engine = engine
+        self._worker = worker
         self._runs = runs
 
     async def search(self, session_filter: SessionFilter, caller: Caller) -> tuple[list[SessionOverview], int]:
@@ -192,7 +192,7 @@ class SessionService:
         if await self._resources.database.write(bury):
             self._resources.broadcaster.session_changed(session_id)
             await self._runs.cancel_runs_of_deleted_session(session_id)
-            removing = self._engine.session_deleted(session_id)
+            removing = self._worker.session_deleted(session_id)
             # Wait for the rows to go, so that the client can use the id again after this request.
             # The removal goes on if the time is over: asyncio.wait does not cancel it.
             await asyncio.wait([removing], timeout=self._resources.settings.cancel_wait_seconds)

@@ -42,9 +42,9 @@ class Steering:
     :param find_run: finds a run that the caller may see, or raises NotFound.
     """
 
-    def __init__(self, resources: Resources, engine: Worker, find_run: FindRun) -> None:
+    def __init__(self, resources: Resources, worker: Worker, find_run: FindRun) -> None:
         self._resources = resources
-        self._engine = engine
+        self._worker = worker
         self._find_run = find_run
 
     async def send(
@@ -76,8 +76,8 @@ class Steering:
         request = request_of("message", key, ref.caller, component.kind, component.id, addressee_id, message.text)
         # Hooks are user code and may take long, so they run before the transaction and not in it.
         text = await self._apply_hooks(components, view, message.text)
-        sent, is_replay = await self._send(run, recipient_id, text, ref.caller.user_id or "client", request)
-        return run, sent, is_replay
+        sent, is_repeated = await self._send(run, recipient_id, text, ref.caller.user_id or "client", request)
+        return run, sent, is_repeated
 
     async def _step_run(self, workflow_run: RunRow) -> str | None:
         """The run of the agent or team of the unfinished step that began last, also of a nested workflow."""
@@ -165,7 +165,7 @@ class Steering:
         sent, signalled = await self._resources.database.write(work)
         # After the commit: the attempt reads the message from the database.
         if signalled is not None:
-            self._engine.signalled(signalled)
+            self._worker.signalled(signalled)
         return sent, signalled is None
 
     async def cancel_member(self, member: RunRow, by: str, request: Request | None) -> bool:
@@ -187,12 +187,14 @@ class Steering:
         async def repeat(_answer: str | None) -> tuple[RunRow | None, bool]:
             return None, True
 
-        root, is_replay = await self._resources.database.write(lambda tx: once(tx, request, lambda: store(tx), repeat))
+        root, is_repeated = await self._resources.database.write(
+            lambda tx: once(tx, request, lambda: store(tx), repeat)
+        )
         if root is not None:
-            self._engine.signalled(root)
+            self._worker.signalled(root)
         wait_seconds = self._resources.settings.cancel_wait_seconds
         await until_settled(self._resources, member, wait_seconds, takes_pause=False)
-        return is_replay
+        return is_repeated
 
 
 def _is_of(member: RunRow, component: BaseComponent) -> bool:

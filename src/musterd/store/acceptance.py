@@ -32,12 +32,12 @@ class Candidate:
         ``not_before`` joins its session's queue only at that time.
     :param fingerprint: a text that is equal for equal requests.
     :param has_chosen_id: whether the client chose the run id, so that it may repeat the request.
-    :param name: the id that the client chose, if the run got a different id; else None.
+    :param alias: the id that the client chose, if the run got a different id; else None.
     :param key: the request's idempotency key, or None.
     :param operation: the operation to which the idempotency key belongs.
     :param slot_worker: the worker that reserved a slot for the run, or None if it has to wait for one.
     :param queue_depth: how many runs may wait.
-    :param shares: the limits of one user. If the number of a user's running runs is limited, the run waits to be
+    :param user_limits: the limits of one user. If the number of a user's running runs is limited, the run waits to be
         claimed even if a slot is free, because only claims count them.
     """
 
@@ -49,18 +49,18 @@ class Candidate:
     slot_worker: str | None
     queue_depth: int
     key: str | None = None
-    name: str | None = None
+    alias: str | None = None
     operation: str = "create"
-    shares: UserLimits = field(default_factory=UserLimits)
+    user_limits: UserLimits = field(default_factory=UserLimits)
 
     @property
     def by_run_id(self) -> Request:
         """The request under the run id that the client chose."""
-        if self.name is not None:
-            return self._request("run_id", self.name)
-        # A name belongs to its caller, but an id is the same for all callers. The key of `runs` holds the shard, so two
-        # callers could store runs of one id in different sessions at the same time: the key of this row prevents it.
-        # The fingerprint still tells the callers apart.
+        if self.alias is not None:
+            return self._request("run_id", self.alias)
+        # An alias belongs to its caller, but an id is the same for all callers. The key of `runs` holds the shard, so
+        # two callers could store runs of one id in different sessions at the same time: the key of this row prevents
+        # it. The fingerprint still tells the callers apart.
         fingerprint = f"{self.caller.label} {self.fingerprint}" if self.caller.label else self.fingerprint
         return Request(caller="", kind="run_id", key=self.run.run_id, fingerprint=fingerprint)
 
@@ -77,12 +77,12 @@ class Candidate:
 class Accepted:
     """The result of an acceptance.
 
-    :param is_replay: whether an earlier, equal request had already created the run.
+    :param is_repeated: whether an earlier, equal request had already created the run.
     :param interrupted: the run that this one cancelled, if any.
     """
 
     run: RunRow
-    is_replay: bool
+    is_repeated: bool
     interrupted: StopResult | None = None
 
 
@@ -99,7 +99,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     tx = SessionTx(tx, run.session_id)
     # Before the session's upsert: a repeated request must neither take a seq nor touch the session.
     if (earlier_run := await earlier(tx, candidate)) is not None:
-        return Accepted(earlier_run, is_replay=True)
+        return Accepted(earlier_run, is_repeated=True)
     now = run.created_at
     # The upsert in `join` locks the session before the queue is read, so no other transaction can finish the head of
     # the queue, or become the head, between the decision in `_place` and the commit.
@@ -119,12 +119,12 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     # A run belongs to the owner of its session, also if an administrator started it.
     run.lane, run.seq, run.owner = run.session_id, session.next_seq - 1, session.owner
     run.trace_id = stored_trace_id(run.run_id)
-    must_be_claimed = run.owner is not None and candidate.shares.concurrency > 0
-    at_work = await _place(tx, run, None if must_be_claimed else candidate.slot_worker, session.updated_at)
+    must_be_claimed = run.owner is not None and candidate.user_limits.concurrency > 0
+    head_id = await _place(tx, run, None if must_be_claimed else candidate.slot_worker, session.updated_at)
     if run.state is not RunState.RUNNING:
         # Before the insert: the new run must not count itself.
         await _require_room(tx, candidate.queue_depth)
-        await user_limits.require_room(tx, run.owner, candidate.shares)
+        await user_limits.require_room(tx, run.owner, candidate.user_limits)
     await runs.add(tx, run, jsontext.dumps(candidate.input.as_json()))
     # In the transaction that stores the run: after a crash both are there, and a repeated request finds them, or
     # neither.
@@ -133,8 +133,8 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     if candidate.by_key is not None:
         await idempotency.keep(tx, candidate.by_key, run.run_id, now)
     # The interrupter must be stored first: if the cancelled run ends at once, it promotes the next run in the queue.
-    interrupted = None if at_work is None else await cancels.interrupt(tx, at_work, run, now)
-    return Accepted(run, is_replay=False, interrupted=interrupted)
+    interrupted = None if head_id is None else await cancels.interrupt(tx, head_id, run, now)
+    return Accepted(run, is_repeated=False, interrupted=interrupted)
 
 
 async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:

@@ -93,6 +93,7 @@ def history_limit(query: HistoryQuery, options: JsonObject) -> int:
     """
     if not options.get("add_history_to_context", query.is_enabled):
         return 0
+    # Each run has at least one message, so as many runs as messages are enough; `loop/history.py` cuts by messages.
     limits = [options[name] for name in ("num_history_messages", "num_history_runs") if name in options]
     limit: int = limits[0] if limits else query.limit
     return limit

@@ -1,6 +1,6 @@
 """The writes of an attempt: append steps and events, and finish the run.
 
-Every transaction of an attempt contains a guarded update of the root's row. It matches only while this attempt is
+Every transaction of an attempt contains a fence: an update of the root's row. It matches only while this attempt is
 the run's current one and the run is running, and it allocates the event indexes. If it returns no row, another attempt
 owns the run or the run has finished, and the transaction is rolled back.
 """
@@ -37,8 +37,8 @@ from musterd.store.shards import SessionTx
 
 # The fence. `attempt` grows by one with every claim and nowhere else, so a worker that stood still and whose run was
 # reassigned matches no row here. The row stays locked until the commit, so no claim or cancel can slip in before it.
-GUARD = Statement(
-    "attempt_guard",
+FENCE = Statement(
+    "attempt_fence",
     """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at),
                        totals = COALESCE(:totals, totals), activity = COALESCE(:activity, activity),
                        crashes = CASE WHEN :has_ended_steps THEN 0 ELSE crashes END, not_before = NULL
@@ -229,7 +229,7 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
     """
     tx = SessionTx(tx, lease.session_id)
     # An append locks the root's row only. It does not move the session's queue, so it does not need the session's lock.
-    guard = {
+    fence = {
         "root": lease.root_id,
         "attempt": lease.attempt,
         "count": len(batch.events),
@@ -238,7 +238,7 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
         "totals": batch.totals_text,
         "activity": batch.activity,
     }
-    row = await tx.one(GUARD, guard)
+    row = await tx.one(FENCE, fence)
     if row is None:
         raise LeaseLost
     first_index = int(row["next_event"]) - len(batch.events)
@@ -292,7 +292,7 @@ async def finish(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
             await history.set_summary(tx, lease.session_id, end.summary)
         if end.first_message is not None:
             await tx.run(sessions.SET_FIRST_MESSAGE, {"session_id": lease.session_id, "text": end.first_message})
-    # `signals` was read by the guarded update, so a message that was committed before it is not missed. The follow-up
+    # `signals` was read by the fence, so a message that was committed before it is not missed. The follow-up
     # run is queued before the promotion, which may pick it.
     if row["signals"] and end.state is not RunState.CANCELLED:
         await follow_ups.begin_next(tx, lease.root_id, end.at)
@@ -314,7 +314,7 @@ async def notify_webhooks(tx: SessionTx, lease: Lease, happening: Happening, at:
 
 
 async def write(tx: SessionTx, lease: Lease, batch: Batch, first_index: int, end_characters: int = 0) -> None:
-    """Store the contents of a batch; the caller has passed the guard.
+    """Store the contents of a batch; the caller has passed the fence.
 
     :param end_characters: about how long the output of the run is, if one of the events is its end.
     """

@@ -3,23 +3,22 @@
 from dataclasses import dataclass
 
 from musterd.core.deliveries import Notice
-from musterd.core.errors import NotFound
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow, StepKind, StepOutcome
 from musterd.core.states import RunState
-from musterd.store import approvals, attempt_writes, blobs, deliveries, run_outputs, session_queue, transitions
+from musterd.store import (
+    approvals,
+    attempt_writes,
+    blobs,
+    deliveries,
+    run_locks,
+    run_outputs,
+    session_queue,
+    transitions,
+)
 from musterd.store.database import Statement
-from musterd.store.rows import RUN_COLUMNS, run_row
 from musterd.store.shards import SessionTx
 
-LOCK_SESSION = Statement(
-    "cancel_lock_session",
-    "SELECT deleted_at FROM sessions WHERE session_id = :session_id AND shard = :shard LOCK_ROW",
-)
-LOCK_RUN = Statement(
-    "cancel_lock_run",
-    f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id AND shard = :shard AND session_id = :session_id LOCK_ROW",
-)
 # The first cancel counts: a later one must not change who cancelled the run, or when.
 FLAG = Statement(
     "cancel_flag",
@@ -51,7 +50,7 @@ class StopResult:
 async def request(tx: SessionTx, root_id: str, by: str, now: float) -> StopResult | None:
     """Cancel a run: at once if no attempt drives it, else by a flag that its attempt must obey. None: no such run."""
     # With the lock held no claim, end or pause can commit in between, so the state that is read here still holds below.
-    run = await lock(tx, root_id)
+    run = await run_locks.lock(tx, root_id)
     if run is None:
         return None
     if run.state.is_final:
@@ -63,55 +62,19 @@ async def request(tx: SessionTx, root_id: str, by: str, now: float) -> StopResul
     return await finish(tx, run, by, now)
 
 
-async def interrupt(tx: SessionTx, at_work: str, run: RunRow, now: float) -> StopResult | None:
+async def interrupt(tx: SessionTx, head_id: str, run: RunRow, now: float) -> StopResult | None:
     """Cancel the head of the queue in favour of ``run``, which is queued and comes next. None: nothing was cancelled.
 
     A head that no attempt drives yet ends at once, and ``run`` may then be ready already. A paused head stays the head.
     """
     # Lock and read again: the head may have paused, or been cancelled, since `session_queue.place` read its id.
-    head = await lock(tx, at_work)
+    head = await run_locks.lock(tx, head_id)
     if head is None or head.state is RunState.PAUSED or head.cancel_requested_at is not None:
         return None
-    cancelled = await request(tx, at_work, INTERRUPTED, now)
+    cancelled = await request(tx, head_id, INTERRUPTED, now)
     if cancelled is not None and cancelled.promoted is not None and cancelled.promoted.run_id == run.run_id:
         run.state, run.holder, run.version = RunState.READY, run.lane, run.version + 1
     return cancelled
-
-
-async def lock(tx: SessionTx, root_id: str) -> RunRow | None:
-    """Lock a session and a root run of it until the transaction ends, and return the run. None: no such run.
-
-    Two statements: session before root is the lock order of all transactions, and LOCK_ROW on the root returns the row
-    as it is after the wait for the session.
-    """
-    await tx.one(LOCK_SESSION, {"session_id": tx.session_id})
-    return await lock_run(tx, root_id)
-
-
-async def lock_unless_deleted(tx: SessionTx, root_id: str) -> RunRow | None:
-    """Like :func:`lock`, but None if the session was deleted.
-
-    Decisions, messages and forks use it: the session may have been deleted after the caller looked the run up.
-    """
-    session = await tx.one(LOCK_SESSION, {"session_id": tx.session_id})
-    return None if session is None or session["deleted_at"] is not None else await lock_run(tx, root_id)
-
-
-async def require_locked(tx: SessionTx, root_id: str) -> RunRow:
-    """Like :func:`lock_unless_deleted`.
-
-    :raises NotFound: there is no such run.
-    """
-    run = await lock_unless_deleted(tx, root_id)
-    if run is None:
-        raise NotFound("Run not found")
-    return run
-
-
-async def lock_run(tx: SessionTx, root_id: str) -> RunRow | None:
-    """Lock a run whose session is locked, and return it as it is now; None: there is no such run."""
-    row = await tx.one(LOCK_RUN, {"run_id": root_id, "session_id": tx.session_id})
-    return None if row is None else run_row(row)
 
 
 async def finish(tx: SessionTx, run: RunRow, by: str, now: float) -> StopResult:

@@ -33,18 +33,18 @@ async def claim(
     if max_per_owner:
         run_ids = await user_limits.choose_ready(tx, params, limit, max_per_owner)
         named = {**params, "run_ids": jsontext.dumps(run_ids)}
-        rows = await tx.all(transitions.CLAIM_NAMED, named) if run_ids else []
+        rows = await tx.all(transitions.CLAIM_BY_IDS, named) if run_ids else []
     else:
         rows = await tx.all(transitions.CLAIM, {**params, "limit": limit})
     return await _begin_attempts(tx, rows, now)
 
 
-async def claim_named(
+async def claim_by_ids(
     tx: Tx, worker: str, components: Sequence[str], run_ids: Sequence[str], now: float
 ) -> list[RunRow]:
     """Claim those of these runs that are ready and no suspects; each gets the next attempt number."""
     params = {**_claim_params(worker, components, now, NO_SUSPECTS), "run_ids": jsontext.dumps(list(run_ids))}
-    rows = await tx.all(transitions.CLAIM_NAMED, params)
+    rows = await tx.all(transitions.CLAIM_BY_IDS, params)
     return await _begin_attempts(tx, rows, now)
 
 

@@ -31,7 +31,7 @@ CRASHES_IN_ALL = 50
 LONGEST_WAIT_SECONDS = 60.0
 LONGEST_PROBATION_SECONDS = 300.0
 NOTHING_STORED = 0.0
-"""The ``not_before`` of a running run whose attempt has stored nothing yet. A claim sets it; the guard of the first
+"""The ``not_before`` of a running run whose attempt has stored nothing yet. A claim sets it; the fence of the first
 write clears it in the same transaction, so after a crash the row says reliably whether the attempt had started."""
 HAS_WAITED = f"(runs.not_before IS NULL OR runs.not_before <= :now OR runs.not_before > :now + {LONGEST_WAIT_SECONDS})"
 """SQL condition: a ready run has waited long enough. No run waits longer than LONGEST_WAIT_SECONDS, so a later time can

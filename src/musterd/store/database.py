@@ -58,12 +58,12 @@ class Statement:
 
     :param name: its name in logs and in the tests of query plans.
     :param text: the SQL.
-    :param is_passing: whether it was composed for a single request, so that its translation is not cached.
+    :param is_one_off: whether it was composed for a single request, so that its translation is not cached.
     """
 
     name: str
     text: str = field(repr=False)
-    is_passing: bool = False
+    is_one_off: bool = False
 
 
 _IN_LIST = re.compile(r"IN_LIST\((.+?), :(\w+)\)")
@@ -171,7 +171,7 @@ class TranslatedStatements(Generic[T]):
         text = self._texts.get(statement.name)
         if text is None:
             text = self._translate(statement.text)
-            if not statement.is_passing:
+            if not statement.is_one_off:
                 self._texts[statement.name] = text
         return text
 

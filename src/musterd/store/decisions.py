@@ -16,7 +16,7 @@ from musterd.core.requirements import (
     how_to_decide,
 )
 from musterd.core.states import RunState
-from musterd.store import approvals, cancels, session_queue
+from musterd.store import approvals, run_locks, session_queue
 from musterd.store.database import Statement
 from musterd.store.shards import SessionTx
 
@@ -65,7 +65,7 @@ async def decide(tx: SessionTx, root_id: str, decisions: Sequence[Decision], sou
     """
     # Locked until the commit: a pause of this run waits, and is then refused because of the stored decision
     # (transitions.PAUSE), so a decision can never be stored for a run that nothing resumes.
-    run = await cancels.require_locked(tx, root_id)
+    run = await run_locks.require_locked(tx, root_id)
     if run.error_code == LeftUnfinished.run_code:
         raise Conflict(
             "The run was imported unfinished, so it takes no decisions; continue it without one to start it again"

@@ -7,7 +7,7 @@ from musterd.core import jsontext
 from musterd.core.errors import Conflict, LimitReached, RunFailed
 from musterd.core.records import RunRow
 from musterd.core.states import PENDING, RunState
-from musterd.store import cancels, run_failures, session_queue, sessions, transitions
+from musterd.store import cancels, run_failures, run_locks, session_queue, sessions, transitions
 from musterd.store.cancels import StopResult
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.shards import SessionTx
@@ -57,7 +57,7 @@ async def is_any_due(tx: Tx, now: float) -> bool:
     return bool(await tx.all(DUE, params) or await tx.all(OVERDUE, params))
 
 
-async def due(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
+async def join_due(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
     """Let delayed runs that are due join the end of their session's queue, as new runs do."""
     moved = Moved()
     for run_id, session_id in await _lock_sessions_of(tx, await tx.all(DUE, {"now": now, "limit": limit})):
@@ -72,7 +72,7 @@ async def _join(tx: SessionTx, run: RunRow, now: float, moved: Moved) -> None:
     run.seq, run.queued_at, run.not_before = await sessions.take_seq(tx, run.session_id), now, None
     try:
         # It raises before it changes anything, so this transaction can go on and fail the run.
-        at_work = await session_queue.place(tx, run, None)
+        head_id = await session_queue.place(tx, run, None)
     except Conflict as busy:
         moved.stopped.append(await run_failures.fail(tx, run, RunFailed(busy.message, BUSY, retryable=True), now))
         return
@@ -80,7 +80,7 @@ async def _join(tx: SessionTx, run: RunRow, now: float, moved: Moved) -> None:
     await tx.run(transitions.JOIN_QUEUE[run.state], params)
     run.version += 1
     # Stored before the interrupt: a head that ends at once promotes the next run in the queue.
-    if at_work is not None and (cancelled := await cancels.interrupt(tx, at_work, run, now)):
+    if head_id is not None and (cancelled := await cancels.interrupt(tx, head_id, run, now)):
         moved.stopped.append(cancelled)
     moved.joined.append(run)
 
@@ -114,7 +114,7 @@ async def _lock_sessions_of(tx: Tx, rows: Sequence[Row]) -> list[tuple[str, str]
 
 async def _lock_run(tx: SessionTx, run_id: str) -> RunRow:
     """Lock the run and return it as it is now."""
-    run = await cancels.lock_run(tx, run_id)
+    run = await run_locks.lock_run(tx, run_id)
     if run is None:
         raise RuntimeError(f"run {run_id} went away while its session was held")
     return run

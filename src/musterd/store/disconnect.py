@@ -1,7 +1,7 @@
 """Cancelling a run after its last subscriber has disconnected. The flag is a column, so that every process knows it."""
 
 from musterd.core.records import RunRow
-from musterd.store import cancels, runs
+from musterd.store import cancels, run_locks, runs
 from musterd.store.cancels import StopResult
 from musterd.store.database import Statement, Tx
 from musterd.store.shards import SessionTx
@@ -29,7 +29,7 @@ async def cancel_abandoned(tx: Tx, root_id: str, by: str, now: float) -> StopRes
     tx = SessionTx(tx, session_id)
     # Under the lock, because `keep_running` may commit in another process until this moment. A pause clears the flag as
     # well.
-    run: RunRow | None = await cancels.lock(tx, root_id)
+    run: RunRow | None = await run_locks.lock(tx, root_id)
     if run is None or run.state.is_final or not run.cancel_on_disconnect:
         return None
     return await cancels.request(tx, root_id, by, now)

@@ -26,13 +26,13 @@ ADD = Statement(
     """INSERT INTO requests (caller, kind, key, fingerprint, run_id, answer, created_at)
        VALUES (:caller, :kind, :key, :fingerprint, :run_id, :answer, :now)""",
 )
-RUN_NAMED = Statement(  # the name of a run is the id that its client chose
-    "request_run_named", "SELECT run_id FROM requests WHERE caller = :caller AND kind = 'run_id' AND key = :name"
+RUN_BY_ALIAS = Statement(  # an alias is the id that the client chose
+    "request_run_by_alias", "SELECT run_id FROM requests WHERE caller = :caller AND kind = 'run_id' AND key = :alias"
 )
-RUN_NAMED_IN_SESSION = Statement(
-    "request_run_named_in_session",
+RUN_BY_ALIAS_IN_SESSION = Statement(
+    "request_run_by_alias_in_session",
     """SELECT q.run_id FROM runs r JOIN requests q ON q.run_id = r.run_id
-       WHERE r.session_id = :session_id AND r.shard = :shard AND q.kind = 'run_id' AND q.key = :name
+       WHERE r.session_id = :session_id AND r.shard = :shard AND q.kind = 'run_id' AND q.key = :alias
        ORDER BY q.created_at DESC LIMIT 1""",
 )
 NO_REQUEST = "imported"
@@ -115,15 +115,15 @@ async def once(
     return performed.result
 
 
-async def run_named(tx: Tx, caller: str, name: str) -> str | None:
-    """The id of the run for which this caller chose ``name`` as its id."""
-    row = await tx.one(RUN_NAMED, {"caller": caller, "name": name})
+async def run_by_alias(tx: Tx, caller: str, alias: str) -> str | None:
+    """The id of the run for which this caller chose ``alias`` as its id."""
+    row = await tx.one(RUN_BY_ALIAS, {"caller": caller, "alias": alias})
     return None if row is None else str(row["run_id"])
 
 
-async def run_named_in_session(tx: Tx, session_id: str, name: str) -> str | None:
-    """The id of the run of a session for which any caller chose ``name`` as its id."""
-    row = await SessionTx(tx, session_id).one(RUN_NAMED_IN_SESSION, {"session_id": session_id, "name": name})
+async def run_by_alias_in_session(tx: Tx, session_id: str, alias: str) -> str | None:
+    """The id of the run of a session for which any caller chose ``alias`` as its id."""
+    row = await SessionTx(tx, session_id).one(RUN_BY_ALIAS_IN_SESSION, {"session_id": session_id, "alias": alias})
     return None if row is None else str(row["run_id"])
 
 

@@ -10,10 +10,10 @@ from musterd.core.errors import StartError, StoreUnavailable
 from musterd.core.redacted_urls import redacted_url
 from musterd.store import stats
 from musterd.store.database import Statement, Tx
-from musterd.store.locks import WorkerLocks
 from musterd.store.open_database import open_database, sqlite_path
 from musterd.store.sqlite_upgrade import file_system, revision_of
 from musterd.store.stats import DatabaseStats, Schema
+from musterd.store.worker_locks import WorkerLocks
 
 IDENTITY = Statement("inspection_identity", "SELECT id, created_at FROM instance")
 WORKERS = Statement("inspection_workers", "SELECT id, host, pid FROM workers ORDER BY started_at")

@@ -9,10 +9,10 @@ from musterd.core.records import AttemptOutcome, Output
 from musterd.core.states import RunState
 from musterd.store import (
     attempt_writes,
-    cancels,
     decisions,
     run_attempts,
     run_failures,
+    run_locks,
     run_outputs,
     session_queue,
     sessions,
@@ -56,9 +56,9 @@ class Pause:
 
 
 async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
-    """Store the last batch and pause the run. A paused run frees its slot and its place as head of the queue.
+    """Store the last batch and pause the run.
 
-    It is no longer cancelled on disconnect, because no subscriber has to stay until a person decides.
+    A paused run frees its slot, and its place as head of the queue unless ``hold_paused`` is set. It is no longer cancelled on disconnect, because no subscriber has to stay until a person decides.
 
     :raises LeaseLost: the attempt is not the run's current one.
     :raises CancelStored: a cancel was stored.
@@ -104,7 +104,7 @@ async def expire(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
         # The list was read without locks. A decision or another process may have moved the run since, and it may even
         # have paused again with a later expiry, so both are checked once more under the lock.
         session = SessionTx(tx, row["session_id"])
-        run = await cancels.lock(session, row["run_id"])
+        run = await run_locks.lock(session, row["run_id"])
         if run is None or run.state is not RunState.PAUSED:
             continue
         expiry = await session.one(EXPIRES_AT, {"run_id": run.run_id})

@@ -22,7 +22,6 @@ from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
 from musterd.core.metrics import Metrics
 from musterd.store.database import ThreadConnection, Work
-from musterd.store.locks import NoLocks
 from musterd.store.postgres_changes import LOOK, ChangeCounter
 from musterd.store.postgres_commit import COMMITTED, IN_PROGRESS, outcome_of
 from musterd.store.postgres_errors import Complaints, advice, is_database_fault, place
@@ -30,6 +29,7 @@ from musterd.store.postgres_groups import WriteGroups
 from musterd.store.postgres_thread import PostgresThreadConnection
 from musterd.store.postgres_tx import PostgresTx
 from musterd.store.postgres_upgrade import upgrade_postgres
+from musterd.store.worker_locks import NoLocks
 
 T = TypeVar("T")
 Connection = AsyncConnection[DictRow]

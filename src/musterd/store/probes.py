@@ -78,14 +78,14 @@ class Due:
 
     :param beats: the heartbeat counters of the workers that are announced or hold runs.
     :param is_any_ready: whether any run is ready, of any component.
-    :param has_scheduled: whether a delayed run is due, or a pending run is past its deadline.
+    :param has_due_or_overdue: whether a delayed run is due, or a pending run is past its deadline.
     :param has_expired: whether a paused run has expired.
     :param to_cancel: deleted sessions with runs that have not been cancelled yet.
     """
 
     beats: dict[str, int | None]
     is_any_ready: bool
-    has_scheduled: bool
+    has_due_or_overdue: bool
     has_expired: bool
     to_cancel: list[str]
 
@@ -95,7 +95,7 @@ async def due(tx: Tx, now: float) -> Due:
     return Due(
         beats=await workers.heartbeats(tx),
         is_any_ready=await tx.one(ANY_READY, {"now": now}) is not None,
-        has_scheduled=await delays.is_any_due(tx, now),
+        has_due_or_overdue=await delays.is_any_due(tx, now),
         has_expired=await tx.one(EXPIRED, {"now": now}) is not None,
         to_cancel=await session_deletion.to_cancel(tx, now),
     )

@@ -14,7 +14,7 @@ from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, Output, RunRow, StepKind, StepState
 from musterd.core.states import RunState
-from musterd.store import acceptance, blobs, cancels, fork_places, messages, run_outputs, runs, steering
+from musterd.store import acceptance, blobs, fork_places, messages, run_locks, run_outputs, runs, steering
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.decisions import ALREADY
@@ -68,7 +68,7 @@ async def accept(
     tx = SessionTx(tx, candidate.run.session_id)
     # Before the origin is checked: a repeated request gets its fork, although the origin counts as continued by now.
     if (earlier_run := await acceptance.earlier(tx, candidate)) is not None:
-        return Accepted(earlier_run, is_replay=True)
+        return Accepted(earlier_run, is_repeated=True)
     origin = await (_lock_failed(tx, origin_id) if from_step is None else _lock_finished(tx, origin_id))
     input_row = await tx.one(run_outputs.GET_INPUT, {"run_id": origin_id})
     if input_row is None:
@@ -117,7 +117,7 @@ async def members_taken_over(tx: SessionTx, fork_id: str) -> list[str]:
 
 async def _lock_finished(tx: SessionTx, origin_id: str) -> RunRow:
     """Lock the run and its session, so that its steps and its media stay until the fork has its own."""
-    run = await cancels.require_locked(tx, origin_id)
+    run = await run_locks.require_locked(tx, origin_id)
     if not run.state.is_final:
         raise Conflict("A run can be forked once it has finished.")
     return run
@@ -125,7 +125,7 @@ async def _lock_finished(tx: SessionTx, origin_id: str) -> RunRow:
 
 async def _lock_failed(tx: SessionTx, origin_id: str) -> RunRow:
     """Lock the failed run and its session. The lock makes sure that two requests do not both continue the run."""
-    run = await cancels.require_locked(tx, origin_id)
+    run = await run_locks.require_locked(tx, origin_id)
     if run.state is not RunState.ERROR:
         raise Conflict(ALREADY)
     other = await tx.one(OTHER_FORK, {"session_id": run.session_id, "origin": origin_id})

@@ -52,7 +52,7 @@ MEMBERS = Statement(
     "run_members",
     _VIEW + "r.root_id = :root_id AND r.shard = :shard AND r.parent_id IS NOT NULL ORDER BY r.created_at",
 )
-NAMED = Statement("runs_named", _VIEW + "IN_LIST(r.run_id, :run_ids) AND r.shard = :shard ORDER BY r.created_at")
+BY_IDS = Statement("runs_by_ids", _VIEW + "IN_LIST(r.run_id, :run_ids) AND r.shard = :shard ORDER BY r.created_at")
 AHEAD = Statement(  # counts the head and queued runs by index, without touching the finished runs of a long session
     "runs_ahead",
     """SELECT (SELECT count(*) FROM runs WHERE holder = :lane AND shard = :shard)
@@ -95,7 +95,7 @@ HISTORY = Statement(
 
 @dataclass(frozen=True, slots=True)
 class RunComponent:
-    """The team or agent that a root run is of."""
+    """The component that a root run is of."""
 
     component_kind: ComponentKind
     component_id: str
@@ -207,13 +207,13 @@ async def members(tx: SessionTx, root_id: str, elsewhere: Sequence[str] = ()) ->
 
     :param elsewhere: ids of members' runs in other trees that the root took over; they come first.
     """
-    taken_over = await named(tx, elsewhere) if elsewhere else []
+    taken_over = await by_ids(tx, elsewhere) if elsewhere else []
     return [*taken_over, *[await run_view(tx, row) for row in await tx.all(MEMBERS, {"root_id": root_id})]]
 
 
-async def named(tx: SessionTx, run_ids: Sequence[str]) -> list[RunView]:
+async def by_ids(tx: SessionTx, run_ids: Sequence[str]) -> list[RunView]:
     """The runs with these ids, in order of their start."""
-    return [await run_view(tx, row) for row in await tx.all(NAMED, {"run_ids": json.dumps(list(run_ids))})]
+    return [await run_view(tx, row) for row in await tx.all(BY_IDS, {"run_ids": json.dumps(list(run_ids))})]
 
 
 async def tree(tx: SessionTx, root_id: str) -> list[RunRow]:

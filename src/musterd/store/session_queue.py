@@ -35,11 +35,11 @@ async def place(tx: SessionTx, run: RunRow, slot_worker: str | None) -> str | No
         run.holder = run.lane
         _make_ready(run, slot_worker)
         return None
-    at_work = str(head["run_id"])
+    head_id = str(head["run_id"])
     if run.on_busy is OnBusy.REJECT:
-        raise Conflict(f"The session is busy with run {at_work}.")
+        raise Conflict(f"The session is busy with run {head_id}.")
     run.state = RunState.QUEUED
-    return at_work if run.on_busy is OnBusy.INTERRUPT else None
+    return head_id if run.on_busy is OnBusy.INTERRUPT else None
 
 
 def _make_ready(run: RunRow, slot_worker: str | None) -> None:

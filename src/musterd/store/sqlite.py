@@ -21,12 +21,12 @@ from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.metrics import Metrics
 from musterd.store.database import Work, drive
-from musterd.store.locks import WorkerLocks
 from musterd.store.sqlite_errors import file_at, is_database_fault, moved, unavailable
 from musterd.store.sqlite_thread import SqliteThreadConnection
 from musterd.store.sqlite_tx import SqliteTx
 from musterd.store.sqlite_upgrade import upgrade_sqlite
 from musterd.store.sqlite_write_lock import begin_write, wait_in_short_steps
+from musterd.store.worker_locks import WorkerLocks
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0

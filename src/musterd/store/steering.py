@@ -11,7 +11,7 @@ from dataclasses import replace
 from musterd.core.errors import Conflict
 from musterd.core.records import RunRow, SteeringMessage
 from musterd.core.states import RunState
-from musterd.store import approvals, cancels, messages, session_queue, transitions
+from musterd.store import approvals, messages, run_locks, session_queue, transitions
 from musterd.store.database import Statement
 from musterd.store.rows import RUN_COLUMNS, run_row
 from musterd.store.shards import SessionTx
@@ -65,7 +65,7 @@ async def cancel_member(tx: SessionTx, root_id: str, run_id: str, by: str, now: 
 
 
 async def _live_root(tx: SessionTx, root_id: str) -> RunRow:
-    root = await cancels.lock_unless_deleted(tx, root_id)
+    root = await run_locks.lock_unless_deleted(tx, root_id)
     if root is None or root.state.is_final or root.cancel_requested_at is not None:
         raise Conflict("The run has finished or is being cancelled.")
     return root

@@ -154,7 +154,7 @@ def _claim(name: str, condition: str, order: str) -> Transition:
 
 CLAIM = _claim("runs_claim", "", "ORDER BY priority DESC, queued_at LIMIT :limit")
 # All of these runs are claimed, so they need no order.
-CLAIM_NAMED = _claim("runs_claim_named", "AND IN_LIST(run_id, :run_ids)", "")
+CLAIM_BY_IDS = _claim("runs_claim_by_ids", "AND IN_LIST(run_id, :run_ids)", "")
 # A stopping attempt and the observer of its dead worker may both release the run, and another worker may claim it in
 # between. The attempt number makes sure that only the attempt that is meant loses the run. `holder` stays, so no other
 # run of the session can start first.
@@ -170,7 +170,7 @@ RELEASE = transition(
 
 # An attempt finishes or pauses its run
 
-# The fence of every write of an attempt (see `attempt_writes.GUARD`): its run may have been released after a stop of
+# The fence of every write of an attempt (see `attempt_writes.FENCE`): its run may have been released after a stop of
 # the process and claimed by another worker, and then the newer attempt wins.
 # `worker` stays: a run of one attempt has no other record of the process that drove it (`run_attempts`).
 _FINISH = """UPDATE runs SET NEW_STATE, next_event = next_event + :count, holder = NULL, ended_at = :now,

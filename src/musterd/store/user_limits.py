@@ -61,12 +61,12 @@ class UserLimits:
     concurrency: int = 0
 
 
-async def require_room(tx: Tx, owner: str | None, shares: UserLimits) -> None:
+async def require_room(tx: Tx, owner: str | None, limits: UserLimits) -> None:
     """Check that one more run of this user may wait. Runs that can be claimed at once do not count.
 
     :raises TooManyRequests: too many runs of the user are waiting.
     """
-    if owner is None or not shares.queue_depth:
+    if owner is None or not limits.queue_depth:
         return
     # One acceptance per user at a time: two that count at once would each find room for one more run. At READ COMMITTED
     # a statement sees what was committed when it began, so the lock is a statement of its own: the count must see what
@@ -75,7 +75,7 @@ async def require_room(tx: Tx, owner: str | None, shares: UserLimits) -> None:
     by_state = {row["state"]: int(row["n"]) for row in await tx.all(LIVE, {"owner": owner})}
     running = by_state.pop(RunState.RUNNING.value, 0)
     waiting = sum(by_state.values())
-    if waiting - max(shares.concurrency - running, 0) >= shares.queue_depth:
+    if waiting - max(limits.concurrency - running, 0) >= limits.queue_depth:
         raise TooManyRequests(f"{waiting} runs of this user are already waiting; try again later.")
 
 

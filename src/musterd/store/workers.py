@@ -8,7 +8,7 @@ from typing import Any
 from musterd.core import jsontext
 from musterd.core.records import AttemptOutcome, RunRow
 from musterd.core.states import RunState
-from musterd.store import cancels, run_attempts, run_failures, transitions
+from musterd.store import cancels, run_attempts, run_failures, run_locks, transitions
 from musterd.store import crashes as crashes_rule
 from musterd.store.cancels import StopResult
 from musterd.store.crashes import Crashes
@@ -205,7 +205,7 @@ async def hand_over(tx: SessionTx, root_id: str, attempt: int, now: float, *, cr
         for ever.
     """
     released = Released()
-    run = await cancels.lock(tx, root_id)
+    run = await run_locks.lock(tx, root_id)
     # The run may have been reassigned already; then another attempt drives it, and this one must not touch it.
     if run is not None and run.state is RunState.RUNNING and run.attempt == attempt:
         row = await tx.one(CRASHES, {"run_id": root_id})
@@ -245,8 +245,8 @@ async def _release(
 ) -> None:
     """Make a locked run ready again, or finish it if a cancel is stored or if it crashed too often.
 
-    A run that is ready again stays the head of its queue. Every further write of the old attempt fails its guard: the
-    run is not running now, and the next claim takes a new attempt number.
+    A run that is ready again stays the head of its queue. Every further write of the old attempt fails at the fence:
+    the run is not running now, and the next claim takes a new attempt number.
 
     :param before: its crashes so far.
     :param after_crash: its crashes including this one, or None if it did not crash.

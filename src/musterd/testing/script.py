@@ -18,7 +18,7 @@ from musterd.loop.delegation import DELEGATE
 from musterd.models.built_in import BuiltInStream
 from musterd.models.names import SCRIPTED
 from musterd.models.plain_messages import plain_messages, plain_tools
-from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS, plan
+from musterd.models.scripted_plan import INPUT_TOKENS, OUTPUT_TOKENS, plan
 from musterd.testing.declared_model import DeclaredModel
 
 

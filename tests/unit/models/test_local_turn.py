@@ -9,7 +9,7 @@ import pytest
 from musterd.core.errors import ModelFailed
 from musterd.core.records import Usage
 from musterd.models.local.turn import Piece, Prompter, Turn
-from musterd.models.script import BROADCAST, DELEGATE, Call
+from musterd.models.scripted_plan import BROADCAST, DELEGATE, Call
 
 pytestmark = pytest.mark.anyio
 

@@ -67,7 +67,7 @@ async def upload_content(
     knowledge = service.chosen(query.knowledge_id, query.db_id)
     added = await service.add(knowledge, body.new_content(knowledge), caller, headers.key)
     release_body(request)
-    return json_answer(content_object(added.content, knowledge), 202, headers.replayed(added.is_replay))
+    return json_answer(content_object(added.content, knowledge), 202, headers.replayed(added.is_repeated))
 
 
 @operation(

@@ -39,11 +39,11 @@ SHARED = "Only administrators can change contents that are shared by all users."
 class Added:
     """A content that was added.
 
-    :param is_replay: whether the same request was received under its key before.
+    :param is_repeated: whether the same request was received under its key before.
     """
 
     content: Content
-    is_replay: bool = False
+    is_repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ class Contents:
             content = await store.get(tx, knowledge.id, content_id or "", _viewer(caller))
             if content is None:
                 raise _not_found(content_id or "")
-            return Added(content, is_replay=True)
+            return Added(content, is_repeated=True)
 
         write = self._slices.one if is_long else self._database.write
         added = await write(

@@ -112,7 +112,7 @@ class HnswIndex:
             f"pgvector_create {self.name}",
             f"""CREATE INDEX CONCURRENTLY IF NOT EXISTS {self.name} ON embeddings
                 USING hnsw (({expression}) {schema}.halfvec_cosine_ops) WHERE {self.condition}""",
-            is_passing=True,
+            is_one_off=True,
         )
 
     def nearest(self, *, is_filtered: bool) -> Statement:
@@ -128,13 +128,13 @@ class HnswIndex:
 
 def drop(name: str) -> Statement:
     """Removes an index of this name. It cannot be executed in a transaction."""
-    return Statement(f"pgvector_drop {name}", f"DROP INDEX CONCURRENTLY IF EXISTS {name}", is_passing=True)
+    return Statement(f"pgvector_drop {name}", f"DROP INDEX CONCURRENTLY IF EXISTS {name}", is_one_off=True)
 
 
 def without_statistics(name: str) -> Statement:
     """Lets ANALYZE leave out the expression of an index, which would compute it for thousands of rows."""
     text = f"ALTER INDEX {name} ALTER COLUMN 1 SET STATISTICS 0"
-    return Statement(f"pgvector_without_statistics {name}", text, is_passing=True)
+    return Statement(f"pgvector_without_statistics {name}", text, is_one_off=True)
 
 
 def _function(schema: str) -> Statement:
@@ -146,7 +146,7 @@ def _function(schema: str) -> Statement:
               RETURN CAST(ARRAY(SELECT CAST((get_byte(vector, i) # 128) - 128 AS real)
                                 FROM generate_series(0, octet_length(vector) - 1) i) AS {schema}.halfvec);
             END $$""",
-        is_passing=True,
+        is_one_off=True,
     )
 
 

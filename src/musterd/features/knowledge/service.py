@@ -68,7 +68,7 @@ class KnowledgeService(Contents):
             fetcher=Fetcher(self._reach, settings.body_bytes),
             limits=limits_of(settings),
             max_chunks=settings.knowledge_chunks,
-            worker=server.engine.worker_id,
+            worker=server.worker.worker_id,
             changed=self._pulse.beat,
         )
         self._ingestion = Ingestion(places, self._knowledge)

@@ -303,8 +303,8 @@ async def create_schedule(
 ) -> Response:
     """Create a schedule. It acts with the caller's rights, which are checked at each firing."""
     principal = principal_of(request)
-    schedule, is_replay = await schedules.create_once(body.name, body.definition(), principal, headers.key)
-    return json_answer(schedule_object(schedule, principal.scopes), 201, headers.replayed(is_replay))
+    schedule, is_repeated = await schedules.create_once(body.name, body.definition(), principal, headers.key)
+    return json_answer(schedule_object(schedule, principal.scopes), 201, headers.replayed(is_repeated))
 
 
 @operation(
@@ -405,8 +405,8 @@ async def trigger_schedule(
     server.require_ready()
     wait_seconds = min(query.wait or 0.0, server.settings.wait_max_seconds)
     async with validity_of(request).held():
-        firing, is_replay = await schedules.trigger_once(schedule_id, caller, headers.key, wait_seconds)
-    return await _answer(firing, request, headers.replayed(is_replay))
+        firing, is_repeated = await schedules.trigger_once(schedule_id, caller, headers.key, wait_seconds)
+    return await _answer(firing, request, headers.replayed(is_repeated))
 
 
 async def _answer(firing: Firing, request: Request, headers: dict[str, str] | None = None) -> Response:

@@ -117,7 +117,7 @@ class Firer:
         self._server = server
         self._rights = rights
         self._database = server.database
-        self._worker_id = server.engine.worker_id
+        self._worker_id = server.worker.worker_id
         self._started_at = clock.monotonic()
 
     async def fire_due(self, within_seconds: float) -> None:

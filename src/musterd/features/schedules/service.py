@@ -105,14 +105,14 @@ class ScheduleService(Schedules):
         :raises NotFound: there is none that this caller may see.
         :raises Conflict: it is disabled, or the key was used for another schedule.
         """
-        schedule, is_replay = await self.view(schedule_id, caller), True
+        schedule, is_repeated = await self.view(schedule_id, caller), True
         firing_id = clock.new_id() if key is None else clock.derived_id(_KEYS, jsontext.dumps([caller.user_id, key]))
         if not await self._is_fired(schedule, firing_id):
             if not schedule.enabled:
                 raise Conflict(DISABLED)
             try:
                 await self._firer.trigger(schedule, firing_id)
-                is_replay = False
+                is_repeated = False
             except store.AlreadyFired:  # the same request at the same time, or another one under its key
                 await self._is_fired(schedule, firing_id)
             except store.Lost as error:
@@ -121,7 +121,7 @@ class ScheduleService(Schedules):
         if firing.run is not None and wait_seconds > 0:
             await until_settled(self._server.resources, firing.run.row, wait_seconds)
             firing = await self.firing(schedule_id, firing_id, caller)
-        return firing, is_replay
+        return firing, is_repeated
 
     async def _is_fired(self, schedule: Schedule, firing_id: str) -> bool:
         """Whether a schedule has this firing.

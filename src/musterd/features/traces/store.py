@@ -77,7 +77,7 @@ def page_of(
     order = "+r.created_at" if where.is_narrow else "r.created_at"
     text = f"{_ROW} {_ROW_FROM}{where.text} ORDER BY {order} DESC, r.run_id DESC LIMIT :limit OFFSET :offset"
     params = {**where.params, "limit": limit, "offset": _offset(limit, page)}
-    return Statement("traces_page", text, is_passing=True), params
+    return Statement("traces_page", text, is_one_off=True), params
 
 
 async def search(
@@ -102,7 +102,7 @@ def count_of(condition: Condition | None, caller: Caller, now: float) -> tuple[S
                     - (SELECT count(*) FROM sessions s CROSS JOIN runs r
                        WHERE s.deleted_at IS NOT NULL AND r.session_id = s.session_id
                        AND r.parent_id IS NULL AND r.started_at IS NOT NULL{others.text}) AS n"""
-    return Statement("traces_count", text, is_passing=True), {**where.params, **others.params}
+    return Statement("traces_count", text, is_one_off=True), {**where.params, **others.params}
 
 
 async def by_session(
@@ -116,7 +116,7 @@ async def by_session(
                       min(r.created_at) AS first, max(r.created_at) AS last, count(*) OVER () AS sessions
                {_FROM}{where.text} GROUP BY r.session_id ORDER BY last DESC, r.session_id LIMIT :limit OFFSET :offset"""
     page_params = {**where.params, "limit": limit, "offset": _offset(limit, page)}
-    rows = await tx.all(Statement("traces_by_session", text, is_passing=True), page_params)
+    rows = await tx.all(Statement("traces_by_session", text, is_one_off=True), page_params)
     if rows:
         total = int(rows[0]["sessions"])
     elif page > 1:  # beyond the last page

@@ -49,7 +49,7 @@ _REPEAT_PENALTY = 1.15  # without it, free text may repeat itself endlessly
 _BRIEF = "Be brief: a few sentences at most."
 
 Body = dict[str, Any]
-Json = Mapping[str, Any]
+JsonMapping = Mapping[str, Any]
 
 
 def member_option(member: Member) -> str:
@@ -57,7 +57,7 @@ def member_option(member: Member) -> str:
     return f"{member.name or member.id}: {member.role or member.words}"
 
 
-def tool_option(function: Json) -> str:
+def tool_option(function: JsonMapping) -> str:
     """A tool as an option."""
     return f"{_as_words(function['name'])}: {_first_line(function)}"
 
@@ -70,7 +70,7 @@ def routing_prompt(request: str, options: Sequence[str]) -> Body:
     return {**_messages(_CHOOSE_SYSTEM, question), "max_tokens": 1, "logprobs": True, "top_logprobs": _TOP_LOGPROBS}
 
 
-def letter_scores(chunk: Json, count: int) -> list[float] | None:
+def letter_scores(chunk: JsonMapping, count: int) -> list[float] | None:
     """The log probabilities of the first ``count`` letters. None if ``chunk`` has none."""
     for choice in chunk.get("choices") or ():
         for token in (choice.get("logprobs") or {}).get("content") or ():
@@ -87,7 +87,7 @@ def best_option(scores: Sequence[float], neutral: Sequence[Sequence[float]]) -> 
     return gains.index(highest) if highest - nobody_gain >= MEMBER_MARGIN else None
 
 
-def arguments_prompt(function: Json, request: str) -> Body:
+def arguments_prompt(function: JsonMapping, request: str) -> Body:
     """Ask for the arguments of each call of ``function`` that ``request`` needs, constrained to its schema."""
     schema = with_max_lengths(parameters_of(function))
     properties = schema.get("properties") or {}
@@ -105,7 +105,7 @@ def answer_prompt(request: str, results: Sequence[str]) -> Body:
     return {**_messages(_ANSWER_SYSTEM, question), "max_tokens": ANSWER_TOKENS}
 
 
-def tool_prompt(functions: Sequence[Json], system: str, request: str, results: Sequence[str]) -> Body:
+def tool_prompt(functions: Sequence[JsonMapping], system: str, request: str, results: Sequence[str]) -> Body:
     """Ask for a call of one of ``functions`` or an answer, constrained to a schema of both."""
     function_list = "\n".join(f"- {_signature(function)}" for function in functions)
     question = "\n".join([f"Request: {request}", *(f"Result: {result}" for result in results)])
@@ -121,7 +121,7 @@ def tool_prompt(functions: Sequence[Json], system: str, request: str, results: S
     return {**_messages(instructions, question), "max_tokens": CHAT_TOKENS, **constraint}
 
 
-def chat_prompt(messages: Sequence[Json], system: str, schema: Json | None = None) -> Body:
+def chat_prompt(messages: Sequence[JsonMapping], system: str, schema: JsonMapping | None = None) -> Body:
     """Ask for the next message of a conversation, as text or as JSON that matches ``schema``."""
     conversation = [
         {"role": message["role"], "content": message["content"]}
@@ -164,12 +164,12 @@ def read_calls(text: str) -> list[Body]:
     return calls
 
 
-def parameters_of(function: Json) -> Body:
+def parameters_of(function: JsonMapping) -> Body:
     """The schema of a function's arguments."""
     return dict(function.get("parameters") or {"type": "object", "properties": {}})
 
 
-def with_max_lengths(schema: Json) -> Body:
+def with_max_lengths(schema: JsonMapping) -> Body:
     """``schema`` with a length limit for every string that has none, because a small model may not stop."""
     copy: Body = {}
     for key, value in schema.items():
@@ -184,13 +184,13 @@ def with_max_lengths(schema: Json) -> Body:
     return copy
 
 
-def _signature(function: Json) -> str:
+def _signature(function: JsonMapping) -> str:
     properties = parameters_of(function).get("properties") or {}
     parameter_list = ", ".join(f"{name}: {item.get('type', 'any')}" for name, item in properties.items())
     return f"{function['name']}({parameter_list}): {_first_line(function)}"
 
 
-def _first_line(function: Json) -> str:
+def _first_line(function: JsonMapping) -> str:
     lines = (function.get("description") or "").strip().splitlines()
     return lines[0] if lines else _as_words(function["name"])
 
@@ -208,7 +208,7 @@ def _object(properties: Body) -> Body:
     }
 
 
-def _constrained_to(schema: Json) -> Body:
+def _constrained_to(schema: JsonMapping) -> Body:
     return {"response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}
 
 

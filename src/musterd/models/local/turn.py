@@ -21,7 +21,7 @@ from musterd.core.errors import ModelFailed
 from musterd.core.records import Usage
 from musterd.models.clauses import Member, joined, members_of, parts_of, pick_by_words, split_request
 from musterd.models.local import decode
-from musterd.models.script import BROADCAST, DELEGATE, Call
+from musterd.models.scripted_plan import BROADCAST, DELEGATE, Call
 
 Body = Mapping[str, Any]
 Function = Mapping[str, Any]

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from musterd.models.clauses import Member, joined, members_of, pick_by_words, split_request, words_of
-from musterd.models.script_tasks import has_task_list, next_steps
+from musterd.models.scripted_tasks import has_task_list, next_steps
 
 MEMORY_TOOLS = frozenset({"add_memory", "update_memory", "delete_memory", "clear_memory", "update_profile"})
 DELEGATE = "delegate_task_to_member"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from musterd.models.script import Call, Plan, plan
+from musterd.models.scripted_plan import Call, Plan, plan
 
 
 def function(name: str, required: tuple[str, ...] = (), **properties: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from musterd.service.runs import RunService
 from musterd.service.workflow_steps import finished_steps
 
 
-class History:
-    """The use case of reading a run's conversation."""
+class RunConversations:
+    """The use case of reading a run together with its conversation."""
 
     def __init__(self, resources: Resources, runs: RunService) -> None:
         self._resources = resources
