@@ -58,7 +58,8 @@ class Pause:
 async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
     """Store the last batch and pause the run.
 
-    A paused run frees its slot, and its place as head of the queue unless ``hold_paused`` is set. It is no longer cancelled on disconnect, because no subscriber has to stay until a person decides.
+    A paused run frees its slot, and its place as head of the queue unless ``hold_paused`` is set. It is no longer
+    cancelled on disconnect, because no subscriber has to stay until a person decides.
 
     :raises LeaseLost: the attempt is not the run's current one.
     :raises CancelStored: a cancel was stored.
