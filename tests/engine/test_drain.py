@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from musterd import Agent, Team, tool
+from musterd import Agent, StepInput, Team, Workflow, tool
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
 from musterd.engine import worker
@@ -100,6 +100,43 @@ async def test_a_wait_that_begins_in_the_stop_ends_when_the_run_is_handed_over(
         gate.open.set()
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert (await wait).row.state is RunState.READY
+
+
+async def test_a_step_of_a_function_finishes_beside_one_that_is_handed_over(engines: Engines) -> None:
+    is_stopping, is_left, calls = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def slow(step_input: StepInput) -> str:
+        calls.append("slow")
+        await is_left.wait()
+        return "slow"
+
+    async def quick(step_input: StepInput) -> str:
+        calls.append("quick")
+        await is_stopping.wait()
+        return "quick"
+
+    async def whole(workflow: Any, execution_input: Any) -> str:
+        async def chain() -> None:
+            await workflow.step("first", quick)
+            await workflow.step("second", quick)
+
+        try:
+            await asyncio.gather(workflow.step("slow", slow), chain())
+        finally:
+            is_left.set()
+        return "done"
+
+    workflows = [Workflow(id="flow", steps=whole)]
+    async with engines(workflows=workflows, **DRAIN) as first:
+        await first.start("go", "r1")
+        while len(calls) < 2:
+            await first.written()
+        first.server.begin_stop()
+        is_stopping.set()
+    async with engines(workflows=workflows, **DRAIN) as second:
+        view = await second.end_of("r1")
+    assert (view.row.state, view.row.crashes) == (RunState.COMPLETED, 0)
+    assert calls == ["slow", "quick", "quick"]
 
 
 async def test_members_stop_at_their_own_steps(engines: Engines, model: HeldModel, gate: Gate) -> None:

@@ -121,6 +121,40 @@ async def test_a_function_waits_for_a_person_and_goes_on_after_a_restart(engines
     assert begun == 2
 
 
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_other_branches_of_a_function_go_on_when_one_waits_or_fails(
+    file_engines: Engines, works: Works, is_asked: bool
+) -> None:
+    works.fails = set() if is_asked else {"a"}
+    steps = {name: works.step(name).executor for name in ("a", "c")}
+    is_left = asyncio.Event()
+
+    async def slow(step_input: StepInput) -> str:
+        await is_left.wait()
+        return "slow"
+
+    async def whole(workflow: Any, execution_input: Any) -> None:
+        async def goes_on() -> None:
+            await workflow.step("b", slow)
+            await workflow.step("c", steps["c"])
+
+        try:
+            await asyncio.gather(workflow.step("a", steps["a"], requires_confirmation=is_asked), goes_on())
+        finally:
+            is_left.set()
+
+    async with file_engines(workflows=[Workflow(id="flow", steps=whole)]) as harness:
+        await harness.start("go", "r1")
+        view = await harness.end_of("r1")
+    assert names(view) == ["b", "c"]
+    if is_asked:
+        assert len(waiting(view)) == 1
+    else:
+        assert view.output is not None
+        assert view.output.error is not None
+        assert "a is down" in view.output.error["message"]
+
+
 async def test_a_function_may_handle_the_failure_of_a_step(
     file_engines: Engines, works: Works, model: HeldModel
 ) -> None:

@@ -15,7 +15,7 @@ from types import CodeType
 from typing import TYPE_CHECKING
 
 from musterd.core import clock
-from musterd.core.errors import MusterdError, StepFailed
+from musterd.core.errors import HandedOver, MusterdError, StepFailed
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.declare import Agent, Component, Step, StepOutput, Team, Workflow, WorkflowExecutionInput
@@ -54,6 +54,7 @@ class WorkflowRun:
         self._results: dict[int, JsonObject] = {}
         self._components: dict[int, Component | WorkflowComponent] = {}
         self._interruptions: list[Exception] = []
+        self._is_finished = False
         self.failed_paths: list[str] = []
         self.unknown_paths: list[str] = []
         self.id = walk.component.id
@@ -75,6 +76,8 @@ class WorkflowRun:
         :return: its result; None: a person skipped it.
         :raises StepFailed: it failed.
         """
+        if self._is_finished:
+            raise Interrupted
         number = len(self._tasks)
         node = self._node(name, runs, number, options)
         task = asyncio.get_running_loop().create_task(self._run(node, number, input))
@@ -121,18 +124,20 @@ class WorkflowRun:
         return result.output
 
     async def finish(self, *, is_cancelled: bool) -> None:
-        """Wait until all steps have ended.
+        """Wait until all steps have ended, and begin no more.
 
         :param is_cancelled: whether to cancel those that are under way.
         :raises MusterdError: one of them interrupted the function.
         """
-        others = [error for error in self._interruptions if not isinstance(error, Waits)]
-        running = [task for task in self._tasks if not task.done()]
-        if is_cancelled or others:
-            for task in running:
-                task.cancel()
-        if running:
+        # A function that was left may have branches that go on, each with its next step. So this is repeated.
+        while running := [task for task in self._tasks if not task.done()]:
+            # As in a `Parallel`: a step that waits for a person or is handed over lets the others finish.
+            if is_cancelled or any(not isinstance(error, Waits | HandedOver) for error in self._interruptions):
+                self._is_finished = True
+                for task in running:
+                    task.cancel()
             await asyncio.wait(running)
+        self._is_finished = True
         for task in self._tasks:
             if not task.cancelled():
                 task.exception()  # retrieved, because the function need not have awaited it
