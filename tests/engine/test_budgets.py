@@ -147,6 +147,16 @@ async def test_seconds_end_a_call_that_is_under_way(
     assert budget_of(view, "seconds")["left"] == 0
 
 
+async def test_an_example_is_no_partial_answer(engines: Engines, model: HeldModel) -> None:
+    examples = ["2+2?", {"role": "assistant", "content": "4"}]
+    agent = Agent(id="solo", model=model, budget=Budget(tokens=1), additional_input=examples)
+    async with engines(agents=[agent]) as harness:
+        view = await harness.run("3+3?", "r1")
+    assert view.output is not None
+    assert view.output.error is not None
+    assert (view.output.error["code"], view.output.error.get("partial")) == ("budget_tokens", None)
+
+
 async def test_a_call_that_is_ended_counts_by_estimate(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("[[WORDS", after=2)
     agent = Agent(id="solo", model=model, budget=Budget(tokens=500))

@@ -135,8 +135,8 @@ class Progress:
 
     @property
     def latest_text(self) -> str:
-        """The partial text of the current model call, or the last text in the conversation."""
-        messages = self.conversation.messages if self.conversation is not None else ()
+        """The partial text of the current model call, or the last text that this run's model said."""
+        messages = self.conversation.own_messages if self.conversation is not None else ()
         texts = (
             "".join(part.content for part in message.parts if isinstance(part, TextPart))
             for message in reversed(messages)

@@ -63,6 +63,7 @@ class Conversation:
             for message in history:
                 self._add(message)
             opening = []
+        self._own_from = len(self.messages)
         self._add(ModelRequest(parts=[*opening, UserPromptPart(prompt)], timestamp=_time(started_at)))
 
     def add_introduction(self, text: str) -> None:
@@ -97,10 +98,14 @@ class Conversation:
         return [_with_short_results(message, self._short_results) for message in self.messages]
 
     @property
+    def own_messages(self) -> list[ModelMessage]:
+        """The messages of this run itself: neither examples nor earlier runs."""
+        return self.messages[self._own_from :]
+
+    @property
     def own_results(self) -> list[ToolReturnPart]:
         """The results of this run's own tool calls, in full."""
-        own = [message for message in self.messages if not _notes(message).get("from_history")]
-        return [part for message in own for part in message.parts if isinstance(part, ToolReturnPart)]
+        return [part for message in self.own_messages for part in message.parts if isinstance(part, ToolReturnPart)]
 
     def shorten(self, tool_call_id: str, text: str) -> None:
         """Send the model this text in place of a tool call's result from now on."""

@@ -379,10 +379,10 @@ class Loop:
 
 
 def _reasoning(conversation: Conversation) -> str:
-    """The model's reasoning in all turns, if the provider sends it."""
+    """The model's reasoning in all turns of this run, if the provider sends it."""
     return "\n\n".join(
         part.content
-        for message in conversation.messages
+        for message in conversation.own_messages
         if isinstance(message, ModelResponse)
         for part in message.parts
         if isinstance(part, ThinkingPart) and part.content

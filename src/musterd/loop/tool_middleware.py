@@ -215,8 +215,9 @@ async def _call_with_retries(
 ) -> Json:
     """Call the tool, and call it again if it failed and a second call cannot repeat an effect.
 
-    Each try has the same idempotency key and time limit, and starts from the same session state.
+    Each try has the same idempotency key and time limit, and starts from the session state that the hooks left.
     """
+    state_before = state.copied(context.session_state)
     for failed_tries in range(tool.retries):
         try:
             return await call(arguments)
@@ -225,7 +226,7 @@ async def _call_with_retries(
                 raise
             log_failure("tool failed; retrying", error, is_over=False, tool=tool.name, run_id=run.run_id)
         context.session_state.clear()
-        context.session_state.update(state.copied(run.state))
+        context.session_state.update(state.copied(state_before))
         await clock.sleep(clock.jitter(FIRST_WAIT_SECONDS * 2**failed_tries))
     return await call(arguments)
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ThinkingPart, UserPromptPart
 from pydantic_ai.models.function import DeltaThinkingPart, FunctionModel
 from pydantic_ai.profiles import ModelProfile
 
@@ -87,6 +88,18 @@ async def test_a_model_that_thinks_by_itself_is_heard_thinking() -> None:
     assert output.reasoning == "two and two"
     assert output.reasoning_steps == [{**NONE, "result": "two and two"}]
     assert "<reasoning>\ntwo and two\n</reasoning>" in text(own)
+
+
+async def test_the_thoughts_of_earlier_runs_are_not_those_of_this_one() -> None:
+    async def think(messages: Any, info: Any) -> AsyncIterator[Any]:
+        yield {0: DeltaThinkingPart(content="now")}
+        yield "4"
+
+    earlier = ModelResponse(parts=[ThinkingPart("before"), TextPart("3")])
+    history = [ModelRequest(parts=[UserPromptPart("1+2?")]), earlier]
+    model = FunctionModel(stream_function=think)
+    output = await LoopHarness(Agent(id="solo", model=model), history=history).drive()
+    assert output.reasoning == "now"
 
 
 async def test_a_model_that_cannot_think_fails_the_run() -> None:

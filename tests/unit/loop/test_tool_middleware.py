@@ -218,6 +218,25 @@ async def test_the_try_that_succeeds_counts(naps: list[float]) -> None:
     assert await tool_results(send, calls=[Call("send")]) == ["sent"]
 
 
+async def test_what_hooks_changed_in_the_state_stays_in_each_try(naps: list[float]) -> None:
+    failures, seen = [RetryTool("busy")], list[Any]()
+
+    def count(run_context: ToolContext) -> None:
+        run_context.session_state["calls"] = run_context.session_state.get("calls", 0) + 1
+
+    @tool(retries=1, pre_hook=count)
+    def send(context: ToolContext) -> str:
+        """Send."""
+        seen.append(dict(context.session_state))
+        context.session_state["failed"] = True
+        if failures:
+            raise failures.pop()
+        return "sent"
+
+    assert await tool_results(send, calls=[Call("send")]) == ["sent"]
+    assert seen == [{"calls": 1}, {"calls": 1}]
+
+
 # Kept results
 
 
