@@ -45,7 +45,7 @@ class Bank:
     def team(self, **declared: Any) -> Team:
         """A team whose leader and member pay."""
 
-        @tool(timeout_seconds=declared.pop("timeout_seconds", None))
+        @tool(timeout_seconds=declared.pop("timeout_seconds", None), retry_safe=declared.pop("retry_safe", False))
         async def pay(n: int, context: ToolContext) -> str:
             """Pay."""
             self.paid[n] += 1
@@ -239,6 +239,33 @@ async def test_a_team_may_say_once_and_for_all(
     assert (bank.paid, len(bank.keys)) == ({1: times}, 1)
     assert view.output is not None
     assert (view.output.tools[0].result or "").startswith(result)
+
+
+async def test_a_decision_counts_for_a_tool_that_may_be_retried_since(engines: Engines, bank: Bank) -> None:
+    async with engines(teams=[bank.team()]) as first:
+        await bank.cut_off(first, LEADERS)
+    async with engines(teams=[bank.team()]) as second:
+        (requirement,) = waiting(await second.end_of("r1"))
+    async with engines(teams=[bank.team(retry_safe=True)]) as third:
+        await decide(third, requirement["id"], Verdict.HAPPENED, result="paid by hand")
+        view = await third.end_of("r1")
+        assert await approvals(third) == ["consumed"]
+    assert view.output is not None
+    assert view.output.content == "Done: paid by hand"
+    assert bank.paid == {1: 1}
+
+
+async def test_a_question_outlives_a_new_rule(engines: Engines, bank: Bank) -> None:
+    async with engines(teams=[bank.team()]) as first:
+        await bank.cut_off(first, BOTH, calls=2)
+    async with engines(teams=[bank.team()]) as second:
+        one, other = waiting(await second.end_of("r1"))
+    async with engines(teams=[bank.team(on_unknown_effect="fail")]) as third:
+        await decide(third, one["id"], Verdict.HAPPENED, result="paid by hand")
+        assert [row["id"] for row in waiting(await third.end_of("r1"))] == [other["id"]]
+        await decide(third, other["id"], Verdict.REFUSED)
+        assert (await third.end_of("r1")).row.state is RunState.COMPLETED
+        assert await approvals(third) == ["consumed", "consumed"]
 
 
 async def test_two_at_once_are_decided_in_two_rounds(engines: Engines, bank: Bank) -> None:

@@ -214,3 +214,13 @@ async def test_a_cancel_ends_all_steps_of_a_function(file_engines: Engines, work
         view = await harness.end_of("r1")
     assert view.row.state is RunState.CANCELLED
     assert names(view)[0] == "a"
+
+
+async def test_a_step_whose_run_is_refused_begins_none(file_engines: Engines, works: Works, model: HeldModel) -> None:
+    schema = {"type": "object", "properties": {"topic": {"type": "string"}}, "required": ["topic"]}
+    strict = Agent(id="writer", model=model, input_schema=schema)
+    refused = Step(name="tell", agent=strict, strict_input_validation=True, on_error="skip")
+    async with file_engines(workflows=[workflow(refused, works.step("a", requires_confirmation=True))]) as harness:
+        await harness.start("no JSON", "r1")
+        waiting(await harness.end_of("r1"))
+        assert await harness.members("r1") == []

@@ -197,7 +197,8 @@ class Journal:
                 return await self._record_tool(intent, known)
         elif stored is None and intent.asks is not None:
             raise Waits([intent.asks])
-        elif stored is not None and not intent.is_retry_safe:  # cut off: it may have taken effect, or not
+        # Cut off: it may have taken effect, or not. A question about it counts even if its tool is `retry_safe` since.
+        elif stored is not None and (not intent.is_retry_safe or intent.path in self._approvals):
             known = await self._outcome_of_cut_off(intent, stored.started_at, require)
             if known is not None:
                 return await self._record_tool(intent, known)
@@ -320,6 +321,8 @@ class Journal:
     ) -> ToolStep | None:
         """The outcome of a call that was cut off, by a person's decision or the declared rule; None: call again.
 
+        A question that was asked waits for its decision, whatever is declared since.
+
         :param failure_text: what the model reads if the call counts as failed.
         :raises Waits: a person has to decide first.
         """
@@ -328,12 +331,12 @@ class Journal:
             # Not committed here but with its effect, below: the result, or the intent of the call that is made again.
             self._outbox.batch.consumed.append(intent.path)
             return await self._apply_decision(intent, started_at, approval.decision, CUT_OFF_TEXT)
+        if approval is not None:  # before the rule, which may be newer than the question
+            raise Waits([approval.requirement])
         if intent.on_unknown == "retry":
             return None
         if intent.on_unknown == "fail":
             return _settled_call(started_at, failure_text, is_error=True)
-        if approval is not None:
-            raise Waits([approval.requirement])
         question = require(RequirementKind.UNKNOWN_OUTCOME)
         # A new id each time that the call is cut off: an old decision, sent once more, says nothing about the new call.
         own_id = clock.derived_id(question.id, f"{self._root.attempt} {started_at}")

@@ -65,11 +65,27 @@ async def drive_step_run(walk: "Walk", position: Position, step_run: StepRun) ->
         is_followed=position.is_followed,
         keeps_content_apart=True,
     )
+    if (refusal := _refusal(walk, step_run)) is not None:
+
+        async def refuse() -> ToolStep:
+            return refusal
+
+        await tree.steps.intend([intent], [])
+        return await tree.steps.tool(intent, refuse, never_asks)
     start = member_start(tree, walk.run, step_run.component, path, step_run.message, position.head)
     # The row of the run is committed with the intent. A crash between two commits would leave an intent whose run
     # cannot be seen or cancelled, or a run that no step waits for.
     await tree.steps.intend([intent], [start])
     return await tree.steps.tool(intent, lambda: _drive(walk, position, step_run), never_asks)
+
+
+def _refusal(walk: "Walk", step_run: StepRun) -> ToolStep | None:
+    """The result of a step whose run must not begin; None: it may."""
+    if walk.run.depth + 1 > walk.tree.settings.max_depth:
+        return _refused(f"Steps are limited to {walk.tree.settings.max_depth} levels.")
+    if step_run.is_strict and (problem := _schema_problem(step_run.component, step_run.message)) is not None:
+        return _refused(problem)
+    return None
 
 
 def never_asks(kind: RequirementKind) -> Requirement:
@@ -79,10 +95,6 @@ def never_asks(kind: RequirementKind) -> Requirement:
 
 async def _drive(walk: "Walk", position: Position, step_run: StepRun) -> ToolStep:
     tree, run, component = walk.tree, walk.run, step_run.component
-    if run.depth + 1 > tree.settings.max_depth:
-        return _refused(f"Steps are limited to {tree.settings.max_depth} levels.")
-    if step_run.is_strict and (problem := _schema_problem(component, step_run.message)) is not None:
-        return _refused(problem)
     media = step_run.media
     if hashes := missing(media):  # of an agent's or a team's step
         media = with_contents(media, await tree.read_media(hashes))
