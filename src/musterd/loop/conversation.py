@@ -86,6 +86,13 @@ class Conversation:
         """Add a request to the model: results of its tool calls, or a correction."""
         self._add(ModelRequest(parts=list(parts), timestamp=_now()))
 
+    def add_results_of_open_calls(self, text: str) -> None:
+        """Add ``text`` as the result of each call of the last answer that has none: providers refuse open calls."""
+        last = self.messages[-1]
+        calls = [part for part in last.parts if isinstance(part, ToolCallPart)] if isinstance(last, ModelResponse) else []
+        if calls:
+            self.add_request([ToolReturnPart(call.tool_name, text, call.tool_call_id) for call in calls])
+
     def add_user_message(self, text: str) -> None:
         """Add a message in the user's role."""
         self._add(ModelRequest(parts=[UserPromptPart(text)], timestamp=_now()))

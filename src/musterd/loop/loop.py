@@ -128,6 +128,7 @@ class Loop:
         limit = self.run.component.spec.max_turns or self.tree.settings.max_turns
         while self._turn + 1 < limit:
             self._turn += 1
+            self.progress.partial.clear()  # the text of the turn before is in the conversation, with its results
             if self._compresses:
                 from musterd.loop.compression import compress
 
@@ -189,6 +190,8 @@ class Loop:
 
     def say(self, text: str) -> None:
         """Add a message in the user's role between two turns."""
+        # In mode tasks the leader goes on after an answer, which may be a call.
+        self._conversation.add_results_of_open_calls("The goal is not reached yet. Other calls of this answer were not made.")
         self._conversation.add_user_message(text)
 
     # --- before the first turn --------------------------------------------------------------------
@@ -253,7 +256,6 @@ class Loop:
     # --- a turn -----------------------------------------------------------------------------------
 
     async def _model_turn(self) -> ModelResponse:
-        self.progress.partial.clear()
         path = self.run.at(f"t{self._turn}/m")
         telling = self._call_events = ModelCallEvents(tree=self.tree, run=self.run, info=self._info, path=path)
         # Messages are taken in the commit of the model step that saw them. If a crash prevents that commit, the next

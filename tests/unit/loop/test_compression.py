@@ -65,6 +65,19 @@ async def test_many_results_are_shortened_and_stay_stored_in_full() -> None:
     assert [aside["role"] for aside in output.asides] == ["compression_model"]
 
 
+async def test_while_results_are_shortened_no_text_is_under_way() -> None:
+    texts: list[str] = []
+
+    def note(messages: list[ModelMessage]) -> str:
+        texts.append(harness.loop.progress.partial_text)
+        return "short"
+
+    compression = CompressionManager(model=TurnModel(ask=note), compress_tool_results_limit=1)
+    harness = solo(["Let me look.", *looks(1)], "done", compression_manager=compression)
+    await harness.drive()
+    assert texts == [""], "a cancel would store it a second time, as an interrupted answer"
+
+
 async def test_its_own_model_shortens_where_no_other_is_named() -> None:
     harness = solo(looks(1, 2, 3), "short", "short", "short", "done", compress_tool_results=True)
     await harness.drive()

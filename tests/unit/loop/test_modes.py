@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from pydantic_ai.messages import ModelMessage, ModelRequest, SystemPromptPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    SystemPromptPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
 
 from musterd import Agent, Team
 from musterd.core.events import EventKind
@@ -380,6 +387,24 @@ async def test_the_limit_of_iterations_is_said_in_the_result() -> None:
     started = [event.data for event in harness.events if event.kind is EventKind.TASK_ITERATION_STARTED]
     assert started == [{"iteration": 1, "max_iterations": 2}, {"iteration": 2, "max_iterations": 2}]
     assert "One (pending)" in user_message(leader, 2), "the leader is told where the list stands"
+
+
+async def test_an_answer_that_is_a_call_has_a_result_when_the_leader_goes_on() -> None:
+    answer = Call("final_result", {"sum": 4})
+    leader = Planner(
+        create("Add", assignee="ann"),
+        answer,
+        lambda ids: Call("update_task_status", {"task_id": ids["Add"], "status": "completed", "result": "4"}),
+        Call("mark_all_complete", {"summary": "Done"}),
+        answer,
+    )
+    schema = {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+    harness = LoopHarness(tasks_team(leader, Agent(id="ann"), output_schema=schema))
+    assert (await harness.drive()).content == {"sum": 4}
+    calls = [part for message in leader.seen[-1] for part in message.parts if isinstance(part, ToolCallPart)]
+    results = [part for message in leader.seen[-1] for part in message.parts if isinstance(part, ToolReturnPart)]
+    assert "final_result" in [call.tool_name for call in calls]
+    assert [result.tool_call_id for result in results] == [call.tool_call_id for call in calls]
 
 
 async def test_what_needs_no_task_is_answered_at_once() -> None:
