@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from musterd import Agent, Team, tool
+from musterd import Agent, Team, ToolContext, tool
 from musterd.core.errors import NotFound
 from musterd.core.events import EventKind
 from musterd.core.records import RunRow
@@ -285,3 +286,60 @@ async def test_while_a_step_is_being_stored(harness: EngineHarness) -> None:
         await asyncio.wait([cancelling], timeout=0.05)
     assert (await cancelling).state is RunState.CANCELLED
     assert await read_all(reading) == await harness.stored("r1")
+
+
+@tool
+async def book(context: ToolContext) -> str:
+    """Book."""
+    context.session_state["booked"] = True
+    return "booked"
+
+
+@tool(requires_confirmation=True)
+async def pay() -> str:
+    """Pay."""
+    return "paid"
+
+
+async def state_of(harness: EngineHarness) -> Any:
+    (row,) = await harness.records.select("SELECT state FROM sessions")
+    return json.loads(row["state"])
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "expired"])
+async def test_a_paused_run_that_ends_leaves_what_its_tools_changed(
+    engines: Engines, model: HeldModel, ends: str
+) -> None:
+    limit = {"pause_seconds": 0.01} if ends == "expired" else {}
+    agents = [Agent(id="solo", model=model, tools=[book, pay])]
+    async with engines(agents=agents, upkeep_seconds=3600, **limit) as harness:
+        view = await harness.run("[[TOOL book]] [[TOOL pay]]", "r1")
+        assert view.row.state is RunState.PAUSED
+        assert (view.output and view.output.session_state) == {"booked": True}
+        if ends == "expired":
+            while (await harness.records.row("r1")).state is RunState.PAUSED:
+                await harness.engine.upkeep.once()
+        else:
+            await harness.cancel("r1")
+        assert (await harness.end_of("r1")).row.state.value == ("error" if ends == "expired" else ends)
+        assert await state_of(harness) == {"booked": True}
+
+
+async def test_a_cancel_in_the_middle_of_a_turn_keeps_what_the_other_call_changed(
+    engines: Engines, model: HeldModel
+) -> None:
+    began = asyncio.Event()
+
+    @tool
+    async def wait() -> str:
+        """Wait."""
+        began.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    async with engines(agents=[Agent(id="solo", model=model, tools=[book, wait])]) as harness:
+        await harness.start("[[TOOL book]] [[TOOL wait]]", "r1")
+        await began.wait()
+        await harness.wait_for_event("r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED)
+        await harness.cancel("r1")
+        assert await state_of(harness) == {"booked": True}

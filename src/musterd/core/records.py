@@ -111,6 +111,8 @@ class Output:
     :param first_token_seconds: from the start of the run to the first text of its model.
     :param seconds: from the start of the run's first attempt to its end.
     :param session_state: the session state after the run, if there is one.
+    :param state_changes: of a paused run, its changes to the session's state so far: {"set": {…}, "removed": […]}. They
+        count if it ends without a further attempt.
     :param error: why the run finished in ERROR: code, message, retryable.
     :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
     :param cut_off: steps that were in progress when the run was cancelled: path, kind, name, outcome
@@ -136,6 +138,7 @@ class Output:
     seconds: float | None = None
     tools: list[ToolCall] = field(default_factory=list)
     session_state: JsonObject | None = None
+    state_changes: JsonObject | None = None
     error: JsonObject | None = None
     requirements: list[JsonObject] = field(default_factory=list)
     cut_off: list[JsonObject] = field(default_factory=list)
@@ -184,6 +187,7 @@ class Output:
             "media",
             "step_results",
             "memories",
+            "state_changes",
         )
         for name in fields:
             if field_value := getattr(self, name):
@@ -218,6 +222,7 @@ class Output:
             seconds=value.get("seconds"),
             tools=[ToolCall.from_json(item) for item in value.get("tools", ())],
             session_state=value.get("session_state"),
+            state_changes=value.get("state_changes"),
             error=value.get("error"),
             requirements=value.get("requirements", []),
             cut_off=value.get("cut_off", []),

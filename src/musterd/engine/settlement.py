@@ -123,6 +123,7 @@ def memory_outcome(noted: JsonObject) -> str:
 def _pause(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlement:
     run, loop, at = attempt.run, attempt.loop, clock.now()
     data = pause_event(run.component_kind, result.requirements)
+    state_so_far = loop.run.state if loop is not None else attempt.state_before
     output = replace(  # a copy: the loop may go on with its own, or a cancel that comes first may store it
         progress.output,
         content=data["content"],
@@ -130,7 +131,8 @@ def _pause(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlem
         budget=_budget_report(attempt),
         cost=_cost(attempt),
         seconds=_seconds_so_far(attempt, at),
-        session_state=(loop.run.state if loop is not None else attempt.state_before) or None,
+        session_state=state_so_far or None,
+        state_changes=state.changed_keys(attempt.state_before, state_so_far),
     )
     pause = Pause(
         at=at,

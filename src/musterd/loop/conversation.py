@@ -88,9 +88,7 @@ class Conversation:
 
     def add_results_of_open_calls(self, text: str) -> None:
         """Add ``text`` as the result of each call of the last answer that has none: providers refuse open calls."""
-        last = self.messages[-1]
-        calls = [part for part in last.parts if isinstance(part, ToolCallPart)] if isinstance(last, ModelResponse) else []
-        if calls:
+        if calls := [part for part in self.messages[-1].parts if isinstance(part, ToolCallPart)]:
             self.add_request([ToolReturnPart(call.tool_name, text, call.tool_call_id) for call in calls])
 
     def add_user_message(self, text: str) -> None:

@@ -191,7 +191,8 @@ class Loop:
     def say(self, text: str) -> None:
         """Add a message in the user's role between two turns."""
         # In mode tasks the leader goes on after an answer, which may be a call.
-        self._conversation.add_results_of_open_calls("The goal is not reached yet. Other calls of this answer were not made.")
+        result = "The goal is not reached yet. Other calls of this answer were not made."
+        self._conversation.add_results_of_open_calls(result)
         self._conversation.add_user_message(text)
 
     # --- before the first turn --------------------------------------------------------------------

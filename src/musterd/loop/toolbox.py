@@ -88,9 +88,7 @@ class Toolbox:
         # Commit the intents before any call is made. A crash in between leaves calls that count as cut off; the other
         # way round, a call could have an effect that no later attempt knows of.
         await self._tree.steps.intend(intents, members)
-        steps = await gather([self._make(plan) for plan in plans])
-        # Merge after all calls and in their order, so that every attempt arrives at the same state.
-        state.merge_concurrent(self._run.state, [step.state_delta for step in steps])
+        steps = await self._make_all(plans)
         for plan, step in zip(plans, steps, strict=True):
             note_search(self._run, self._progress, step)
             if step.hook_effect == "skipped":
@@ -157,6 +155,21 @@ class Toolbox:
         return make_requirement(self._tree, self._run, plan.call, plan.intent.path, kind, plan.tool)
 
     # --- making a call ----------------------------------------------------------------------------
+
+    async def _make_all(self, plans: Sequence[PlannedCall]) -> list[ToolStep]:
+        """Make calls concurrently, and merge their changes of the session's state."""
+        finished: dict[int, ToolStep] = {}
+
+        async def make(number: int, plan: PlannedCall) -> ToolStep:
+            step = finished[number] = await self._make(plan)
+            return step
+
+        try:
+            return await gather([make(number, plan) for number, plan in enumerate(plans)])
+        finally:
+            # After all calls, in their order, so that every attempt arrives at the same state. Also if the run pauses
+            # or ends in the middle of the turn: what the finished calls have changed counts.
+            state.merge_concurrent(self._run.state, [finished[number].state_delta for number in sorted(finished)])
 
     async def _make(self, plan: PlannedCall) -> ToolStep:
         step = await self._tree.steps.tool(

@@ -14,6 +14,7 @@ from musterd.store import (
     run_locks,
     run_outputs,
     session_queue,
+    sessions,
     transitions,
 )
 from musterd.store.database import Statement
@@ -87,7 +88,7 @@ async def finish(tx: SessionTx, run: RunRow, by: str, now: float) -> StopResult:
     event = Event(EventKind.RUN_CANCELLED, run.run_id, now, {"reason": f"Run {run.run_id} was cancelled"})
     await attempt_writes.add_events(tx, run.run_id, index, [event])
     if run.attempt:
-        await _close_steps(tx, run.run_id)
+        await _keep_what_was_begun(tx, run.run_id, now)
     await tx.run(transitions.CLOSE_MEMBERS[RunState.CANCELLED], {"root": run.run_id, "now": now})
     await approvals.close(tx, run.run_id)
     await blobs.release(tx, run.run_id)
@@ -99,15 +100,19 @@ async def finish(tx: SessionTx, run: RunRow, by: str, now: float) -> StopResult:
     return StopResult(run, promoted, (index, event))
 
 
-async def _close_steps(tx: SessionTx, root_id: str) -> None:
-    """Close the steps that the last attempt left open, and list them in the output. A tool's outcome is unknown."""
+async def _keep_what_was_begun(tx: SessionTx, root_id: str, now: float) -> None:
+    """Close the steps that the last attempt left open, and list them in the output. A tool's outcome is unknown.
+
+    What the run had changed in the session's state when it paused is merged into it.
+    """
     cut_off = []
     # Read before CLOSE_STEPS: afterwards the steps that were open look like any other steps.
     for row in await tx.all(OPEN_STEPS, {"root": root_id}):
         outcome = StepOutcome.UNKNOWN if StepKind(row["kind"]).has_effect else StepOutcome.STOPPED
         cut_off.append({"path": row["path"], "kind": row["kind"], "name": None, "outcome": outcome.value})
     await tx.run(attempt_writes.CLOSE_STEPS, {"root": root_id})
-    if cut_off:
-        output = await run_outputs.get(tx, root_id)
+    output = await run_outputs.get(tx, root_id)
+    if cut_off or output.state_changes is not None:
         output.cut_off = cut_off
+        await sessions.merge_changes_of_paused(tx, output, now)
         await run_outputs.replace(tx, root_id, output)

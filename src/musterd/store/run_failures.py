@@ -5,7 +5,16 @@ from musterd.core.errors import RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import approvals, attempt_writes, deliveries, follow_ups, run_outputs, session_queue, transitions
+from musterd.store import (
+    approvals,
+    attempt_writes,
+    deliveries,
+    follow_ups,
+    run_outputs,
+    session_queue,
+    sessions,
+    transitions,
+)
 from musterd.store.cancels import StopResult
 from musterd.store.shards import SessionTx
 
@@ -26,6 +35,7 @@ async def fail(tx: SessionTx, run: RunRow, error: RunFailed, now: float) -> Stop
     output = await run_outputs.get(tx, run.run_id)
     output.content, output.content_type, output.requirements = error.message, "str", []
     output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}
+    await sessions.merge_changes_of_paused(tx, output, now)
     await run_outputs.replace(tx, run.run_id, output)
     event = Event(EventKind.RUN_ERROR, run.run_id, now, {"content": error.message, "error": output.error})
     await attempt_writes.add_events(tx, run.run_id, index, [event])

@@ -7,7 +7,7 @@ from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import RunView, SessionRow
+from musterd.core.records import Output, RunView, SessionRow
 from musterd.store.database import Params, Statement, Tx
 from musterd.store.rows import qualified, run_view, session_row
 from musterd.store.shards import SessionTx
@@ -201,6 +201,16 @@ async def merge_state(tx: SessionTx, session: SessionRow, delta: dict[str, Any],
         await tx.run(SET_STATE, {"session_id": session.session_id, "state": jsontext.dumps(state), "now": now})
     else:
         await tx.run(TOUCH, {"session_id": session.session_id, "now": now})
+
+
+async def merge_changes_of_paused(tx: SessionTx, output: Output, now: float) -> None:
+    """Merge what a run had changed in its session's state when it paused: it ends without a further attempt.
+
+    :param output: the output of the pause.
+    """
+    if output.state_changes is not None and (session := await lock(tx, tx.session_id)) is not None:
+        await merge_state(tx, session, output.state_changes, now)
+        output.state_changes = None
 
 
 async def runs(tx: Tx, session_id: str) -> list[RunView]:
