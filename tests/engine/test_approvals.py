@@ -18,6 +18,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import RunRow, RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
+from musterd.engine import attempt_execution
 from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_calls, check_each_event_once
@@ -199,6 +200,26 @@ async def test_others_go_on_meanwhile(engines: Engines, desk: Desk, model: HeldM
     assert (view.row.state, view.row.attempt, desk.paid) == (RunState.COMPLETED, 1, {1: 1})
     assert EventKind.RUN_PAUSED not in {event.kind for _, event in events if event.run_id == "r1"}
     check_each_event_once(events)
+
+
+async def test_a_member_goes_on_after_each_of_its_pauses_in_one_attempt(
+    engines: Engines, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = attempt_execution.settle
+
+    async def decide_first(attempt: Any, result: Any) -> Any:
+        if result.requirements:
+            await decide(harness, result.requirements[0].id)
+        return await settle(attempt, result)
+
+    monkeypatch.setattr(attempt_execution, "settle", decide_first)
+    async with engines(teams=[desk.team()]) as harness:
+        view = await harness.run('[[DELEGATE one: <TOOL pay {"n": 1}> <TOOL pay {"n": 2}>]]', "r1")
+        (member,) = await harness.members("r1")
+        events = [event for _, event in await harness.stored("r1") if event.run_id == member.row.run_id]
+    assert (view.row.state, view.row.attempt, desk.paid) == (RunState.COMPLETED, 1, {1: 1, 2: 1})
+    kinds = [event.kind for event in events if event.kind in (EventKind.RUN_PAUSED, EventKind.RUN_CONTINUED)]
+    assert kinds == [EventKind.RUN_PAUSED, EventKind.RUN_CONTINUED] * 2
 
 
 async def test_wrong_arguments_are_refused_to_the_model_before_a_person_is_asked(engines: Engines, desk: Desk) -> None:

@@ -25,7 +25,7 @@ class Attempt:
     """One attempt of a root run: the value that flows through the phases of :mod:`musterd.engine.attempt_execution`.
 
     ``journal``, ``budgets``, ``state_before`` (the session's state before the run) and ``loop`` are set when the run is
-    loaded. ``is_resumed`` says that the loop was driven before, until the run would have paused.
+    loaded. ``resumes`` counts how often the loop was driven before, until the run would have paused.
 
     :param run: the run's row as it was claimed; it holds this attempt's number.
     """
@@ -48,7 +48,7 @@ class Attempt:
         self.budgets: Budgets | None = None
         self.state_before: JsonObject = {}
         self.loop: Loop | Walk | None = None
-        self.is_resumed = False
+        self.resumes = 0
         self.wakeup: asyncio.Future[None] | None = None
 
     @property

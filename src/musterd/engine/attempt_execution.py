@@ -100,7 +100,8 @@ async def drive_and_settle(attempt: Attempt) -> Settled | Unsettled:
             except DecisionStored:
                 # The transaction of the pause found a decision that nothing acted on yet. If the run paused anyway,
                 # the decision would never be acted on. So the loop runs again, over what is stored.
-                attempt.loop, attempt.is_resumed = None, True
+                attempt.loop = None
+                attempt.resumes += 1
     except LeaseLost:
         log.warning("attempt lost its run", run_id=attempt.run.run_id, attempt=attempt.number)
         attempt.resources.metrics.leases_lost.add()

@@ -162,29 +162,34 @@ async def _recover(attempt: Attempt, emit: Emit) -> Recovered:
     """Read what earlier attempts stored, and emit which of their streams are void."""
     run, database = attempt.run, attempt.resources.database
     # Nothing can be stored yet, so the usual run is spared the read.
-    if run.attempt == 1 and not attempt.is_resumed and run.forked_from is None:
+    if run.attempt == 1 and not attempt.resumes and run.forked_from is None:
         return NOTHING_STORED
     # A resumed attempt has recorded steps itself. They are stored first, so that the read below finds them.
     await attempt.outbox.commit()
     recovered = await until_available(lambda: database.scan(lambda tx: recovery.load(tx, run)), run.run_id)
     if recovered.emitted_keys:  # else no event is stored: for subscribers, the run starts now
         attempt.outbox.resume(recovered.emitted_keys, recovered.model_calls)
-        _emit_continued(run, recovered, emit)
+        _emit_continued(attempt, recovered, emit)
     if recovered.has_closed:
         # The member's cancel that closed the question must be known before the member is driven again.
         await attempt.inbox.look()
     return recovered
 
 
-def _emit_continued(run: RunRow, recovered: Recovered, emit: Emit) -> None:
-    """Emit that the run goes on, and those of its members that waited for a decision."""
+def _emit_continued(attempt: Attempt, recovered: Recovered, emit: Emit) -> None:
+    """Emit that the run goes on, and those of its members that waited for a decision.
+
+    The root goes on once in an attempt. A member may pause, be decided and go on several times in it.
+    """
+    run = attempt.run
     is_decided = any(row.state == "decided" for row in recovered.approvals.values())
     data: JsonObject = {"attempt": run.attempt, "reason": "decided" if is_decided else "recovered"}
     now, place = clock.now(), f"attempt {run.attempt}"
+    member_place = f"{place}/{attempt.resumes}" if attempt.resumes else place
     root_data = {**data, "superseded": recovered.superseded}
     emit(Event(EventKind.RUN_CONTINUED, run.run_id, now, root_data, place))
     for member_run_id in recovered.continued:
-        emit(Event(EventKind.RUN_CONTINUED, member_run_id, now, data, place))
+        emit(Event(EventKind.RUN_CONTINUED, member_run_id, now, data, member_place))
 
 
 def _check_state_size(state_with_request: JsonObject, settings: Settings) -> None:
