@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from musterd import Agent, Team
+from musterd.declare.removed_options import REMOVED, REMOVED_OF_TOOLKITS, REMOVED_OF_TOOLS
 from musterd.declare.toolkit import ToolkitOptions
 from musterd.declare.tools import ToolOptions
-from musterd.declare.unsupported import REMOVED, REMOVED_OF_TOOLKITS, REMOVED_OF_TOOLS
 from tests.compat.conftest import PYTHON, ROOT, missing
 
 PAGE = (ROOT / "docs" / "howto" / "from-agno.md").read_text(encoding="utf-8")

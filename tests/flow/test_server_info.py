@@ -1,14 +1,12 @@
 """What the server says about itself: home, health, card, configuration, models, teams, agents, docs."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from dirty_equals import IsStr
-from structlog.testing import capture_logs
 
 import musterd
-from tests.support.app import Serve, app_on
+from tests.support.app import Serve
 from tests.support.http import ServerClient, problem
 
 WEATHER_TOOL = {
@@ -99,7 +97,7 @@ async def test_info(client: ServerClient) -> None:
         "os_version": musterd.__version__,
         "agno_version": "2.5.6",
         "agent_count": 2,
-        "team_count": 9,
+        "team_count": 8,
         "workflow_count": 0,
         "mcp": {"enabled": False, "path": None, "oauth": None, "tool_run_endpoint": False},
         "auth_mode": "none",
@@ -209,11 +207,3 @@ async def test_docs_may_be_turned_off(serve: Serve) -> None:
             problem(await client.http.get(path), 404, "NOT_FOUND")
         home: Any = await client.http.get("/", headers={"accept": "text/html"})
         assert home.headers["location"] == "ui/"
-
-
-async def test_the_log_says_at_the_start_whose_runs_will_be_refused(database: Path) -> None:
-    with capture_logs() as logs:
-        app_on(database).state.server.prepare()
-    (line,) = [line for line in logs if line["event"] == "runs will be refused"]
-    assert line["log_level"] == "warning"
-    assert line["reason"] == "Team 'later-team' sets dreams=True, which is not supported yet."

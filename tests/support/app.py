@@ -20,7 +20,6 @@ from musterd.http.uvicorn_protocol import protocol_options
 from tests.support import scanned
 from tests.support.http import ServerClient
 from tests.support.tools import Person, boom, get_weather, remember
-from tests.support.unsupported import LaterTeam
 
 SEND_BUFFER_BYTES = 16 * 1024
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[ServerClient]]
@@ -58,7 +57,6 @@ def sample(model: str | Model = "scripted") -> Sample:
         Team(id="quiet-team", name="Quiet Team", members=[writer], model=model, stream_member_events=False),
         Team(id="full-team", name="Full Team", members=[writer], model=model, store_member_responses=True),
         Team(id="state-team", name="State Team", members=[], model=model, session_state={"a": 1}, tools=tools),
-        LaterTeam(id="later-team", name="Later Team", members=[writer], model=model, dreams=True),
         Team(id="route-team", name="Route Team", members=[writer], model=model, mode="route"),
     ]
     agents = [

@@ -10,7 +10,7 @@ Nothing here imports the SDK of a model provider. pydantic-ai is only used if it
 
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
-from musterd.declare.component import BaseComponent, Component, models_of, named_schema, unsupported
+from musterd.declare.component import BaseComponent, Component, models_of, named_schema
 from musterd.declare.knowledge import Knowledge
 from musterd.declare.load_source import load
 from musterd.declare.mcp_server import MCPServer
@@ -79,5 +79,4 @@ __all__ = [
     "named_schema",
     "pause",
     "tool",
-    "unsupported",
 ]

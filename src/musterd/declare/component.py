@@ -12,7 +12,7 @@ from musterd.core import jsontext
 from musterd.core.records import ComponentKind
 from musterd.declare.agent import Agent
 from musterd.declare.approval_flags import PERSON_FLAGS
-from musterd.declare.options import options_of, unsupported_options_in_use
+from musterd.declare.options import options_of
 from musterd.declare.source_location import declaration_error
 from musterd.declare.team import Team
 from musterd.declare.tools import Tool
@@ -31,7 +31,6 @@ class BaseComponent:
     :param members: the components below it: members of a team, or what the steps of a workflow run.
     :param depth: the number of components above it; 0 at the top.
     :param definition_hash: changes if anything changes that affects the model or its tools, members included.
-    :param gaps: declared options that this version does not support, one sentence each.
     :param message_schema: the name and JSON schema of messages; None for free text.
     """
 
@@ -42,7 +41,6 @@ class BaseComponent:
     members: tuple[BaseComponent, ...] = field(repr=False)
     depth: int
     definition_hash: str = field(repr=False)
-    gaps: tuple[str, ...] = field(repr=False)
     message_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
 
     @property
@@ -126,11 +124,6 @@ class Component(BaseComponent):
         return self.answer_schema
 
 
-def unsupported(component: BaseComponent) -> list[str]:
-    """The declared options of ``component`` that this version does not support, one sentence each."""
-    return list(component.gaps)
-
-
 def models_of(component: Component) -> list[str | Model]:
     """The models that a run of ``component`` itself may call, its main model first. Those of members are excluded."""
     spec = component.spec
@@ -155,16 +148,9 @@ def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...]
         members=members,
         depth=depth,
         definition_hash=_hash(spec, model, members, schema),
-        gaps=tuple(dict.fromkeys((*_gaps(spec), *(gap for member in members for gap in member.gaps)))),
         answer_schema=schema,
         message_schema=message_schema,
     )
-
-
-def _gaps(spec: Agent | Team) -> Iterator[str]:
-    label = spec.label[0].upper() + spec.label[1:]
-    for option in unsupported_options_in_use(spec):
-        yield f"{label} sets {option}, which is not supported yet."
 
 
 def read_schema(spec: Agent | Team | Workflow, option: str, schema: Any) -> tuple[str, dict[str, Any]] | None:

@@ -11,12 +11,12 @@ from musterd.declare.component_options import ComponentOptions
 from musterd.declare.hooks import check_hooks
 from musterd.declare.options import check_values
 from musterd.declare.problems import is_faulty, note, noting_problems
+from musterd.declare.removed_options import REMOVED
 from musterd.declare.run_context import RETRIEVER_PARAMETERS, check_callable
 from musterd.declare.source_location import Place, closest_match, current_place, declaration_error
 from musterd.declare.tool_choice import read_tool_choice
 from musterd.declare.tool_list import ToolSource, read_tools
 from musterd.declare.tools import Tool
-from musterd.declare.unsupported import REMOVED
 
 # The names of built-in tools of the loop.
 _DELEGATION_TOOLS = frozenset({"delegate_task_to_member", "delegate_task_to_members"})

@@ -11,8 +11,8 @@ from typing import Any
 from musterd.declare.declaration import id_from_name
 from musterd.declare.options import FLAG, POSITIVE, TEXT, Declared, Kind, about, check_values, one_of
 from musterd.declare.problems import noting_problems
+from musterd.declare.removed_options import REMOVED_OF_KNOWLEDGE
 from musterd.declare.source_location import Place, current_place, declaration_error
-from musterd.declare.unsupported import REMOVED_OF_KNOWLEDGE
 
 BUILTIN_EMBEDDER = "builtin"
 MINILM_EMBEDDER = "minilm"

@@ -7,7 +7,7 @@ and whether it is supported yet. Python declarations, ``teams.yaml``, its JSON S
 
 import dataclasses
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -107,7 +107,6 @@ def about(
     kind: Kind,
     doc: str = "",
     *,
-    later: bool = False,
     part_of: str | None = None,
     yaml: Any = None,
     in_prompt: bool = False,
@@ -115,14 +114,12 @@ def about(
     """The metadata of a dataclass field that is an option.
 
     :param doc: one sentence for the reference.
-    :param later: whether the option is not supported yet. Runs then reject any value except the default. If
-        ``part_of`` is set, that option is checked instead.
     :param part_of: the option that this one modifies; alone it has no effect.
     :param yaml: the type of the option in ``teams.yaml``, if it differs from the type of the kind.
     :param in_prompt: whether it changes the prompt, so that a change of its value changes the definition's hash.
     """
     belongs = f"Belongs to `{part_of}`." if part_of else ""
-    facts = {"kind": kind, "later": later, "part_of": part_of, "yaml": yaml or kind.yaml, "in_prompt": in_prompt}
+    facts = {"kind": kind, "part_of": part_of, "yaml": yaml or kind.yaml, "in_prompt": in_prompt}
     return {**facts, "doc": f"{belongs} {doc}".strip()}
 
 
@@ -131,7 +128,7 @@ _options_by_class: dict[type, Mapping[str, "dataclasses.Field[Any]"]] = {}
 
 
 def options_of(cls: type) -> Mapping[str, "dataclasses.Field[Any]"]:
-    """The options of ``cls`` by name: supported ones first, and within these the options of ``cls`` itself first."""
+    """The options of ``cls`` by name: those of ``cls`` itself first."""
     if cls not in _options_by_class:
         _options_by_class[cls] = MappingProxyType(_sorted_options(cls))
     return _options_by_class[cls]
@@ -142,15 +139,7 @@ def _sorted_options(cls: type) -> dict[str, "dataclasses.Field[Any]"]:
     positions = {
         name: position for position, owner in enumerate(cls.__mro__) for name in vars(owner).get("__annotations__", ())
     }
-    return {
-        option.name: option
-        for option in sorted(options, key=lambda option: (is_unsupported(option), positions[option.name]))
-    }
-
-
-def is_unsupported(option: "dataclasses.Field[Any]") -> bool:
-    """Whether the option, or the option that it modifies, is not supported yet."""
-    return bool(option.metadata["later"])
+    return {option.name: option for option in sorted(options, key=lambda option: positions[option.name])}
 
 
 class _FieldNameChecker(type):
@@ -244,11 +233,3 @@ def check_values(declaration: Any, label: str, place: Place) -> bool:
 def _format_value(value: Any) -> str:
     text = repr(value) if isinstance(value, str | int | float | bool) else describe_type(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def unsupported_options_in_use(declaration: Any) -> Iterator[str]:
-    """The unsupported options that ``declaration`` sets, as text: ``option=True``, or the name alone."""
-    for name, option in options_of(type(declaration)).items():
-        value = getattr(declaration, name)
-        if option.metadata["later"] and not option.metadata["part_of"] and value != option.default:
-            yield f"{name}={value!r}" if isinstance(value, str | bool | int) else name

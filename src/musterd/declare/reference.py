@@ -17,12 +17,12 @@ from musterd.declare.agent import Agent
 from musterd.declare.knowledge import Knowledge
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.memory_manager import MemoryManager
-from musterd.declare.options import is_unsupported, options_of
+from musterd.declare.options import options_of
+from musterd.declare.removed_options import REMOVED
 from musterd.declare.schedule import Schedule
 from musterd.declare.signature import parse_docstring
 from musterd.declare.team import Team
 from musterd.declare.tools import Tool, ToolOptions, tool
-from musterd.declare.unsupported import REMOVED
 from musterd.declare.workflow.steps import Step, StepOptions
 from musterd.declare.workflow.workflow import Workflow
 from musterd.declare.workflow.workflow_agent import WorkflowAgent
@@ -79,14 +79,13 @@ class ListedField:
 
 
 def listed_fields(options: Mapping[str, "dataclasses.Field[Any]"]) -> Iterator[ListedField]:
-    """The fields that are supported."""
+    """The fields, as they are listed."""
     for name, option in options.items():
-        if not is_unsupported(option):
-            value = None if option.default is MISSING else option.default
-            default = None if value in (None, (), "") else repr(value)
-            # Those whose values are mappings have forms of their own in YAML.
-            is_in_yaml = option.metadata["yaml"] is not None or name in ("budget", "memory_manager")
-            yield ListedField(name, default, is_in_yaml, option.metadata["doc"])
+        value = None if option.default is MISSING else option.default
+        default = None if value in (None, (), "") else repr(value)
+        # Those whose values are mappings have forms of their own in YAML.
+        is_in_yaml = option.metadata["yaml"] is not None or name in ("budget", "memory_manager")
+        yield ListedField(name, default, is_in_yaml, option.metadata["doc"])
 
 
 def listed_tool_options() -> Iterator[ListedField]:

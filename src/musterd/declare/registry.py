@@ -106,7 +106,7 @@ def with_members(team: Component, declarations: Iterable[Agent | Team]) -> Compo
     for member in members:
         _check_tree(member, ())
     resolved = tuple(_resolve(member, member.model or team.model, team.depth + 1) for member in members)
-    return replace(team, members=resolved, gaps=tuple(gap for member in resolved for gap in member.gaps))
+    return replace(team, members=resolved)
 
 
 def component_below(workflow: WorkflowComponent, spec: Agent | Team | Workflow) -> Component | WorkflowComponent:

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, Unpack
 import musterd
 from musterd.declare.library_tools import library_tools
 from musterd.declare.problems import is_faulty, note, noting_problems
+from musterd.declare.removed_options import REMOVED_OF_TOOLKITS
 from musterd.declare.source_location import (
     Place,
     closest_match,
@@ -21,7 +22,6 @@ from musterd.declare.source_location import (
 )
 from musterd.declare.tool_methods import MethodTool
 from musterd.declare.tools import Tool, as_tool
-from musterd.declare.unsupported import REMOVED_OF_TOOLKITS
 
 TOOLKITS = {"schedules": "SchedulerTools"}
 """The toolkits that can be listed by name in ``tools=``, with their classes in :mod:`musterd`."""

@@ -15,6 +15,7 @@ from musterd.core.problem_lists import MAX_LISTED, problem_list
 from musterd.declare.approval_flags import check_approval_flags
 from musterd.declare.problems import note, noting_problems
 from musterd.declare.progress import progress_report
+from musterd.declare.removed_options import REMOVED_OF_TOOLS
 from musterd.declare.run_context import RunContext
 from musterd.declare.signature import Signature, code_of, read_signature
 from musterd.declare.source_location import (
@@ -29,7 +30,6 @@ from musterd.declare.source_location import (
 from musterd.declare.tool_call_options import ResultCache, check_call_options
 from musterd.declare.tool_methods import MethodTool, is_method
 from musterd.declare.tool_result import Media
-from musterd.declare.unsupported import REMOVED_OF_TOOLS
 
 if TYPE_CHECKING:
     from musterd.declare.schema_tool import SchemaSignature

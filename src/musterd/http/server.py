@@ -16,7 +16,7 @@ from musterd.core.errors import DeclarationError, NotFound, StartError, StoreUna
 from musterd.core.metrics import Metrics
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
-from musterd.declare import BaseComponent, Component, MCPServer, Registry, models_of, unsupported
+from musterd.declare import BaseComponent, Component, MCPServer, Registry, models_of
 from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.declare.source_location import closest_match
 from musterd.engine.broadcaster import Broadcaster
@@ -188,13 +188,11 @@ class Server:
             await asyncio.wait([flushing], timeout=FLUSH_SECONDS)
 
     def prepare(self) -> None:
-        """Upgrade the database's schema before anything else starts, and log which runs will be refused.
+        """Upgrade the database's schema before anything else starts.
 
         :raises StartError: the database cannot be used.
         """
         self.database.upgrade()
-        for reason in dict.fromkeys(gap for component in self.components() for gap in unsupported(component)):
-            log.warning("runs will be refused", reason=reason)
 
     def _models(self) -> Models:
         settings = self.settings

@@ -38,7 +38,5 @@ async def with_dynamic_members(tree: RunTree, run: Assignment[C]) -> Assignment[
         raise RunFailed(
             f"{spec.label}: the function in members returned invalid members: {error.message}", FAILED
         ) from error
-    if component.gaps:
-        raise RunFailed(" ".join(component.gaps), FAILED)
     await tree.models.load(component)
     return cast("Assignment[C]", replace(team, component=component))

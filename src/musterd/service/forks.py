@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
-from musterd.core.errors import Conflict, InvalidInput
+from musterd.core.errors import Conflict
 from musterd.core.jsontypes import JsonObject
 from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.core.records import Input, RunView
 from musterd.core.states import RunState
-from musterd.declare import BaseComponent, unsupported
+from musterd.declare import BaseComponent
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
@@ -92,14 +92,12 @@ class ForkService:
         """Accept a run that continues ``other``.
 
         :param commit: by default a transaction of its own.
-        :raises InvalidInput: the component needs what this version does not have, or the budget cannot be enforced.
+        :raises InvalidInput: the budget cannot be enforced.
         :raises NotFound: ``other`` has no such step.
         :raises Conflict: the other run has not finished, another run continues it already, or the key is taken.
         :raises TooManyRequests: too many runs are waiting.
         :raises StoreUnavailable: nothing was stored.
         """
-        if missing := unsupported(component):
-            raise InvalidInput(" ".join(missing))
         require_budget(component, Input(message="", options={"budget": request.budget or {}}))
         origin = other.row
         row = self._runs.row(

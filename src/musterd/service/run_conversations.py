@@ -1,6 +1,7 @@
 """Reads a run together with its conversation, including runs that have not finished."""
 
-from musterd.core.records import FinishedSteps, RunView
+from musterd.core.records import RunView
+from musterd.core.step_views import FinishedSteps
 from musterd.engine.partial_conversation import conversation_so_far
 from musterd.engine.resources import Resources
 from musterd.service.run_ref import RunRef

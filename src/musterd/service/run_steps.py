@@ -7,17 +7,9 @@ from dataclasses import dataclass
 
 from musterd.core.errors import NotFound
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import (
-    TEXT_CHARACTERS,
-    RunRow,
-    StepContent,
-    StepKind,
-    StepRow,
-    StepSettlement,
-    StepState,
-    StepView,
-)
+from musterd.core.records import RunRow, StepKind, StepRow, StepState
 from musterd.core.requirements import RequirementKind
+from musterd.core.step_views import TEXT_CHARACTERS, StepContent, StepSettlement, StepView
 from musterd.store import approvals, run_steps
 from musterd.store.database import Database, Tx
 from musterd.store.run_steps import StepApproval

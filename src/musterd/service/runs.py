@@ -10,9 +10,10 @@ from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.queueing import OnBusy, QueueingOptions
-from musterd.core.records import Input, Output, RunRow, RunView, StepView
+from musterd.core.records import Input, Output, RunRow, RunView
 from musterd.core.requirements import Decision, as_sent
 from musterd.core.states import RunState
+from musterd.core.step_views import StepView
 from musterd.declare import BaseComponent, WorkflowComponent
 from musterd.engine.resources import Resources
 from musterd.engine.step_results import step_results_so_far

@@ -5,7 +5,8 @@ import math
 import re
 from itertools import zip_longest
 
-from musterd.core.records import FinishedStep, FinishedSteps, Output, RunRow, RunView, StepKind, StepState
+from musterd.core.records import Output, RunRow, RunView, StepKind, StepState
+from musterd.core.step_views import FinishedStep, FinishedSteps
 from musterd.service.run_steps import steps_of
 from musterd.store import run_steps
 from musterd.store.database import Database

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from musterd.core.records import StepRow, StepSettlement
+from musterd.core.records import StepRow
 from musterd.core.requirements import RequirementKind, Verdict
 from musterd.core.states import RunState
+from musterd.core.step_views import StepSettlement
 from musterd.store import journal, run_forks
 from musterd.store.database import Row, Statement
 from musterd.store.shards import SessionTx

@@ -12,7 +12,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core.errors import BadRequest
-from musterd.core.records import FinishedStep, FinishedSteps, RunView
+from musterd.core.records import RunView
+from musterd.core.step_views import FinishedStep, FinishedSteps
 from musterd.wire.messages import Message
 from musterd.wire.runs import AnyRunOutput, RunOutput, WorkflowRunOutput, messages_of, run_output
 from musterd.wire.states import STATUS, RunStatus

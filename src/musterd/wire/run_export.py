@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.records import StepView
+from musterd.core.step_views import StepView
 from musterd.wire.approvals import ApprovalResponse
 from musterd.wire.event_pages import RunEvent
 from musterd.wire.run_details import AgentRunDetails, TeamRunDetails, WorkflowRunDetails

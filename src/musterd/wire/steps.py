@@ -7,7 +7,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import TEXT_CHARACTERS, StepContent, StepKind, StepState, StepView
+from musterd.core.records import StepKind, StepState
+from musterd.core.step_views import TEXT_CHARACTERS, StepContent, StepView
 from musterd.wire.references import References
 from musterd.wire.shapes import UnixTime
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from musterd import Agent, MemoryManager, SessionSummaryManager, Team
+from musterd import Agent, MemoryManager, SessionSummaryManager
 from musterd.core.errors import DeclarationError
-from musterd.declare import Registry, unsupported
+from musterd.declare import Registry
 
 
 def lookup(number: int) -> int:
@@ -94,15 +94,3 @@ def test_a_function_counts_by_its_name_in_the_definition() -> None:
 
 def lookup_nothing() -> str:
     return "nothing"
-
-
-def test_nothing_of_the_prompt_and_the_session_is_missing() -> None:
-    options: dict[str, Any] = {
-        "introduction": "Hello",
-        "additional_input": ["x"],
-        "search_session_history": True,
-        "enable_session_summaries": True,
-        "add_location_to_context": True,
-    }
-    team = Team(id="t", model="m", members=[Agent(id="a", **options)], add_team_history_to_members=True, **options)
-    assert unsupported(Registry.of(teams=[team]).teams["t"]) == []

@@ -11,8 +11,7 @@ from pydantic import BaseModel
 from pydantic_ai.models.test import TestModel
 
 from musterd.core.errors import DeclarationError
-from musterd.declare import Agent, Budget, Component, Registry, Team, tool, unsupported
-from tests.support.unsupported import LaterAgent
+from musterd.declare import Agent, Component, Registry, Team, tool
 
 
 def lookup(word: str) -> str:
@@ -167,42 +166,6 @@ def test_an_answers_form_has_a_name_and_a_schema() -> None:
     )
     wrapped = {"type": "json_schema", "json_schema": {"name": "Reply", "schema": {"type": "object"}}}
     assert form(wrapped) == ("Reply", {"type": "object"})
-
-
-# What comes later
-
-
-def test_what_the_loop_can_do_has_no_gaps() -> None:
-    member = Agent(id="a", tools=[tool(retry_safe=True, timeout_seconds=1)(lookup)], reasoning_max_steps=5)
-    team = Team(
-        id="t",
-        model="m",
-        members=[Team(id="inner", members=[member])],
-        output_schema=Answer,
-        add_history_to_context=True,
-        session_state={"x": 1},
-        instructions="Keep {braces} as they are",
-        tool_call_limit=3,
-        max_turns=4,
-        store_member_responses=True,
-        stream_member_events=False,
-    )
-    assert unsupported(only(team)) == []
-
-
-def test_every_gap_is_a_sentence_members_included() -> None:
-    asks = tool(requires_confirmation=True)(lookup)
-    member = LaterAgent(id="Writer", tools=[asks], dreams=True)
-    team = Team(
-        id="t",
-        model="m",
-        mode="route",
-        members=[member],
-        budget=Budget(tokens=3),
-    )
-    assert sorted(unsupported(only(team))) == [
-        "Agent 'Writer' sets dreams=True, which is not supported yet.",
-    ]
 
 
 def ids(component: Component) -> Any:

@@ -25,10 +25,9 @@ from musterd import (
     pause,
 )
 from musterd.core.errors import DeclarationError
-from musterd.declare import Registry, load, unsupported
+from musterd.declare import Registry, load
 from musterd.declare.problems import reported_together
 from musterd.declare.workflow.resolved import WorkflowComponent
-from tests.support.unsupported import LaterAgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -346,11 +345,6 @@ def test_messages_may_have_a_schema() -> None:
     schema = resolved(shout, input_schema=Topic).message_schema
     assert schema is not None
     assert (schema[0], schema[1]["required"]) == ("Topic", ["topic"])
-
-
-def test_options_of_agents_that_are_not_supported_are_those_of_the_workflow() -> None:
-    workflow = resolved(LaterAgent(id="a", model="scripted", dreams=True))
-    assert unsupported(workflow) == ["Agent 'a' sets dreams=True, which is not supported yet."]
 
 
 async def whole(workflow: Any, execution_input: Any, tone: str = "dry", *, number: int, session_state: Any) -> str:

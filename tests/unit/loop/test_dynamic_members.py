@@ -8,7 +8,6 @@ from musterd import Agent, RunContext, Team
 from musterd.core.errors import RunFailed
 from musterd.loop.dynamic_members import with_dynamic_members
 from tests.support.loop import LoopHarness, TurnModel
-from tests.support.unsupported import LaterAgent
 from tests.unit.loop.test_loop import delegate
 
 
@@ -62,7 +61,6 @@ async def test_a_team_below_may_have_such_members_too() -> None:
         (None, "returned a NoneType, not a list"),
         ([1], "a member is a int"),
         ([Agent(id="a"), Agent(id="a")], "two members with the id 'a'"),
-        ([LaterAgent(id="a", dreams=True)], "dreams=True, which is not supported yet"),
     ],
 )
 async def test_what_cannot_be_its_members_ends_the_run_in_words(members: Any, said: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from musterd.core import clock, jsontext
 from musterd.declare.agent import Agent
 from musterd.declare.component import BaseComponent, Component, build, hashable, read_schema
-from musterd.declare.options import options_of, unsupported_options_in_use
+from musterd.declare.options import options_of
 from musterd.declare.source_location import declaration_error
 from musterd.declare.team import Team
 from musterd.declare.workflow.function_parameters import FunctionParameters, read_parameters
@@ -115,10 +115,6 @@ def build_workflow(spec: Workflow, resolve: Resolve, depth: int) -> WorkflowComp
     steps = builder.nodes(spec.top_steps, "", "s")
     agent = _agent(spec, depth + 1)
     members = (*builder.components.values(), *(() if agent is None else (agent,)))
-    gaps = [
-        f"Workflow '{spec.id}' sets {option}, which is not supported yet."
-        for option in unsupported_options_in_use(spec)
-    ]
     schema = read_schema(spec, "input_schema", spec.input_schema)
     return WorkflowComponent(
         spec=spec,
@@ -127,7 +123,6 @@ def build_workflow(spec: Workflow, resolve: Resolve, depth: int) -> WorkflowComp
         members=members,
         depth=depth,
         definition_hash=_hash(spec, steps, schema, agent),
-        gaps=tuple(dict.fromkeys((*gaps, *(gap for member in members for gap in member.gaps)))),
         message_schema=schema,
         steps=steps,
         function=spec.function,

@@ -22,9 +22,9 @@ from musterd.declare.options import (
     check_values,
 )
 from musterd.declare.problems import is_faulty, noting_problems
+from musterd.declare.removed_options import REMOVED
 from musterd.declare.source_location import Place, current_place, declaration_error
 from musterd.declare.team import Team
-from musterd.declare.unsupported import REMOVED
 from musterd.declare.workflow.steps import AnyStep, Step, Steps, as_steps, steps_below
 from musterd.declare.workflow.workflow_agent import WorkflowAgent
 
