@@ -1,7 +1,7 @@
 import { act, cleanup, render, screen } from "@testing-library/preact";
 import { afterEach, expect, test } from "vitest";
 import { Router, useLocation } from "wouter";
-import { navigate, useHashLocation, useHashSearch, useParams } from "./hashLocation";
+import { navigate, useHashLocation, useHashSearch, useParams, useRedirect } from "./hashLocation";
 
 afterEach(cleanup);
 
@@ -34,4 +34,18 @@ test("path and query stand after the hash", () => {
     window.dispatchEvent(new HashChangeEvent("hashchange"));
   });
   expect(screen.getByText("/health state=null q=null")).toBeTruthy();
+});
+
+function Redirected() {
+  useRedirect("/runs/a b", "/runs/root");
+  return null;
+}
+
+test.each([
+  ["#/runs/a%20b?view=transcript", "#/runs/root"],
+  ["#/health", "#/health"],
+])("a redirect leads away from its own place alone: %s", (place, expected) => {
+  window.history.replaceState(null, "", place); // the user has left the place, and the page does not know it yet
+  render(<Redirected />);
+  expect(window.location.hash).toBe(expected);
 });

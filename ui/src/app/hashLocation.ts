@@ -1,5 +1,5 @@
 /** The place of the page: path and query after the `#`, so that any proxy prefix works. */
-import { useCallback, useMemo, useSyncExternalStore } from "react";
+import { useCallback, useLayoutEffect, useMemo, useSyncExternalStore } from "react";
 import { useSearch } from "wouter";
 import { isAtDialog, stepBack, whenSettled } from "./dialogHistory";
 
@@ -50,6 +50,27 @@ export function useHashLocation(): [string, typeof navigate] {
   return [useSyncExternalStore(subscribe, currentPath), navigate];
 }
 useHashLocation.hrefs = (href: string) => `#${href}`;
+
+/** Lead from one path to another place, which takes over its entry of the history. Null: stay. */
+export function useRedirect(from: string, to: string | null): void {
+  useLayoutEffect(() => {
+    // The page of a place that the user has just left is still drawn for a moment.
+    if (to !== null && isAt(from)) navigate(to, { replace: true });
+  }, [from, to]);
+}
+
+/** Ids in paths may be written with or without escapes. */
+function isAt(path: string): boolean {
+  return decoded(currentPath()) === decoded(path);
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path; // no valid escapes
+  }
+}
 
 export function useHashSearch(): string {
   return useSyncExternalStore(subscribe, currentSearch);

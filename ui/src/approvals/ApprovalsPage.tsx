@@ -1,10 +1,11 @@
 import "../shared/parts.css";
 import "./approvals.css";
 import { ArrowLeft, Inbox as InboxIcon } from "lucide-react";
-import { useCallback, useLayoutEffect } from "react";
+import { useCallback } from "react";
 import { Link, useLocation } from "wouter";
 import { useConnection } from "../api/feed";
 import { serverNow } from "../api/serverClock";
+import { useRedirect } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { useKeys } from "../shared/keyboard";
 import type { PagedList } from "../shared/NextPage";
@@ -67,9 +68,7 @@ function InboxPanes({ inbox, count, pending, now, approvalId, isPhone }: InboxPa
   const shown = known ?? single.data;
   const [, navigate] = useLocation();
   const open = useCallback((approval: Approval | undefined) => approval && navigate(placeOf(approval.id)), [navigate]);
-  useLayoutEffect(() => {
-    if (approvalId === null && firstId !== undefined) navigate(placeOf(firstId), { replace: true });
-  }, [approvalId, firstId, navigate]);
+  useRedirect("/approvals", approvalId === null && firstId !== undefined ? placeOf(firstId) : null);
   const next = nextPending(inbox.pending, shownId);
   useKeys("Approvals", [
     { keys: "j", label: "Next in the list", run: () => open(neighbour(inbox, shownId, 1)) },

@@ -1,6 +1,5 @@
 import "./run.css";
-import { useEffect } from "react";
-import { navigate } from "../app/hashLocation";
+import { useRedirect } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { UnreadPage } from "../shared/PageStates";
 import { messageOf, type RunDetail } from "./model/types";
@@ -12,14 +11,12 @@ export default function RunPage({ runId }: { runId: string }) {
   const run = useRun(runId);
   usePageTitle(run.data === undefined ? "Run" : titleOf(run.data));
   const rootId = run.data?.root_run_id;
-  useEffect(() => {
-    if (rootId === undefined || rootId === runId) return;
-    navigate(`/runs/${encodeURIComponent(rootId)}?view=transcript&member=${encodeURIComponent(runId)}`, {
-      replace: true,
-    });
-  }, [rootId, runId]);
+  const isMember = rootId !== undefined && rootId !== runId;
+  const member = encodeURIComponent(runId);
+  const inRoot = `/runs/${encodeURIComponent(rootId ?? "")}?view=transcript&member=${member}`;
+  useRedirect(`/runs/${member}`, isMember ? inRoot : null);
 
-  const isLoading = run.isPending || (rootId !== undefined && rootId !== runId);
+  const isLoading = run.isPending || isMember;
   if (isLoading || run.data === undefined) {
     return <UnreadPage title="Run" error={isLoading ? null : run.error} onRetry={() => void run.refetch()} rows={6} />;
   }

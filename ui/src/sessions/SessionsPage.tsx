@@ -1,9 +1,9 @@
 import "../shared/parts.css";
 import "./sessions.css";
 import { MessagesSquare } from "lucide-react";
-import { useDeferredValue, useEffect } from "react";
+import { useDeferredValue } from "react";
 import { useLocation } from "wouter";
-import { useParams } from "../app/hashLocation";
+import { useParams, useRedirect } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { useKeys } from "../shared/keyboard";
 import { EmptyState, Unread } from "../shared/PageStates";
@@ -26,10 +26,7 @@ export default function SessionsPage({ sessionId }: { sessionId: string | null }
   const shownId = sessionId ?? undefined;
   // The place names the first session once it is known: the list goes on changing, and what is shown must not.
   const firstId = sessionId === null && !isPhone && !list.isFetching ? sessions[0]?.session_id : undefined;
-  const firstPath = firstId === undefined ? null : sessionPath(firstId, filter);
-  useEffect(() => {
-    if (firstPath !== null) navigate(firstPath, { replace: true });
-  }, [firstPath, navigate]);
+  useRedirect("/sessions", firstId === undefined ? null : sessionPath(firstId, filter));
   const session = useSession(shownId);
   const item = sessions.find((one) => one.session_id === shownId);
   const move = (step: 1 | -1) => {
