@@ -41,6 +41,7 @@ export default defineConfig(({ command }) => ({
     environment: "happy-dom",
     include: ["src/**/*.test.{ts,tsx}"],
     restoreMocks: true,
+    testTimeout: 60_000, // a busy machine is slow, not wrong
     // Packages that import `react`: the alias reaches only what Vite transforms.
     server: { deps: { inline: ["@tanstack/react-query", "wouter", "lucide-react", "use-sync-external-store"] } },
   },

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Match, Route
 
 import musterd
 from musterd.core.errors import MethodNotAllowed
-from musterd.core.log_rendering import console_renderer, escape_control_characters
+from musterd.core.log_rendering import LossyPrinter, console_renderer, escape_control_characters
 from musterd.core.settings import Settings
 from musterd.declare import Agent, Knowledge, Registry, Schedule, Team, Workflow
 from musterd.engine.process_role import ProcessRole
@@ -129,6 +129,7 @@ def configure_log(settings: Settings) -> None:
                 console_renderer(sys.stdout),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(level),
+            logger_factory=lambda *names: LossyPrinter(),
         )
 
 

@@ -106,10 +106,12 @@ async def test_nobody_beats_who_is_alone(harness: EngineHarness) -> None:
 async def test_the_thread_tells_when_its_worker_was_taken_for_dead(harness: EngineHarness) -> None:
     is_lost = threading.Event()
     beats = Heartbeat(harness.database, "gone", 0.001, lambda _: None, is_lost.set)
+    before = beats.last_beat_at
     beats.start()
     await asyncio.to_thread(is_lost.wait)
     beats.stop()
     await asyncio.to_thread(beats.join)
+    assert beats.last_beat_at == before, "a beat that finds no row shows nobody that it is alive"
 
 
 async def test_one_that_was_taken_for_dead_is_announced_again(engines: Engines) -> None:

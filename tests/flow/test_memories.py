@@ -318,3 +318,10 @@ async def test_what_changed_meanwhile_is_not_lost(serve: Serve) -> None:
         held.release()
         problem(await optimizing, 409, "CONFLICT")
         assert sorted(await texts(client)) == ["first", "second"]
+
+
+async def test_a_memory_that_is_added_again_has_no_more_topics_than_a_request(client: ServerClient) -> None:
+    for start in (0, 100):
+        await remember(client, "Likes tea", "ada", *(f"t{number}" for number in range(start, start + 100)))
+    (memory,) = (await client.get("/memories", user_id="ada"))["data"]
+    assert len(memory["topics"]) == 100

@@ -344,6 +344,8 @@ async def test_an_administrators_rerun_belongs_to_the_user(serve: Serve) -> None
         run = await client.run(session_id="s1", headers=ada)
         again = (await client.http.post(f"/runs/{run['run_id']}/rerun", headers=root)).json()
         assert (await client.http.get(f"/runs/{again['run_id']}", headers=ada)).status_code == 200
+        runs = (await client.http.get("/runs", params={"user_id": "ada"}, headers=root)).json()["data"]
+        assert {one["run_id"] for one in runs} == {run["run_id"], again["run_id"]}
 
 
 # --- export -------------------------------------------------------------------------------------------

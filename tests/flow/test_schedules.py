@@ -330,6 +330,28 @@ async def test_missed_instants_fire_after_all_if_a_person_says_so(site: Site) ->
     assert problem(wide, 422, "VALIDATION_ERROR") == "There are more than 100 instants; choose a shorter range."
 
 
+async def test_a_skipped_instant_that_is_made_up_forgets_why_it_was_skipped(site: Site) -> None:
+    hold = site.client.model.hold("wait")
+    schedule = await site.create(overlap="skip", payload={"message": "wait"})
+    await site.look(31)
+    await hold.reached.wait()
+    await site.look(91)
+    skipped = (await site.ask("GET", f"/schedules/{schedule['id']}/runs"))["data"][0]
+    assert (skipped["status"], skipped["status_code"]) == ("skipped", 409)
+    hold.release()
+    await site.firings(schedule)
+    again = site.client.model.hold("wait")
+    body = {"start": site.minute(1), "end": site.minute(1) + 1}
+    await site.ask("POST", f"/schedules/{schedule['id']}/backfill", body)
+    await site.look(92)
+    await again.reached.wait()
+    firings = (await site.ask("GET", f"/schedules/{schedule['id']}/runs"))["data"]
+    made_up = next(one for one in firings if one["scheduled_for"] == site.minute(1))
+    assert (made_up["status"], made_up["status_code"]) == ("running", None)
+    again.release()
+    await site.firings(schedule)
+
+
 async def test_a_schedule_for_one_time_fires_and_is_over(site: Site) -> None:
     schedule = await site.create(cron_expr=None, at=site.minute(0) + 5)
     assert (schedule["cron_expr"], schedule["next_run_at"]) == (None, site.minute(0) + 5)
@@ -721,6 +743,11 @@ async def test_the_scopes_of_a_token_can_be_made_to_lapse(serve: Serve, monkeypa
         await site.ask("PATCH", f"/schedules/{schedule['id']}", {"description": "still wanted"})
         await site.look(150)
         assert (await site.firings(schedule))[-1]["status"] == "success"
+        await site.look(211)
+        assert (await site.firings(schedule))[-1]["status"] == "failed"
+        await site.ask("PATCH", f"/schedules/{schedule['id']}", {"description": "still wanted"})  # as it is
+        await site.look(270)
+        assert (await site.firings(schedule))[-1]["status"] == "success"
 
 
 async def test_a_revoked_account_stops_its_schedules(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -873,6 +900,9 @@ async def test_a_schedule_that_is_over_goes_on_at_a_new_time(site: Site) -> None
     ("payload", "problem"),
     [
         ({"run_id": "r1"}, "Each run has an id of its own"),
+        ({"timeout_seconds": 60}, "Set timeout_seconds of the schedule"),
+        ({"on_busy": "parallel"}, "Set overlap of the schedule"),
+        ({"delay_seconds": 7200}, "delay_seconds"),
         ({"images": "none"}, "payload.images"),
         ({"stream_events": "x"}, "payload.stream_events"),
     ],

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-from musterd.core.log_rendering import console_renderer, escape_control_characters
+from musterd.core.log_rendering import LossyPrinter, console_renderer, escape_control_characters
 from musterd.core.settings import Settings
 
 COMMON_KEYS = ("timestamp", "level", "logger", "event")
@@ -20,7 +20,7 @@ COMMON_KEYS = ("timestamp", "level", "logger", "event")
 CLOCK = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
-class Lines(structlog.PrintLogger):
+class Lines(LossyPrinter):
     """Writes lines to standard error; has the name of the module that logs."""
 
     def __init__(self, name: str = "musterd") -> None:

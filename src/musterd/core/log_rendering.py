@@ -1,10 +1,23 @@
 """The text form of log lines, for the commands and for applications that embed musterd."""
 
+import contextlib
 import os
 from collections.abc import MutableMapping
 from typing import TextIO
 
 import structlog
+
+
+class LossyPrinter(structlog.PrintLogger):
+    """Prints lines. One that cannot be written is lost: a full disk or a closed pipe must not fail what is logged."""
+
+    def msg(self, message: str) -> None:
+        """Print a line."""
+        with contextlib.suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 def console_renderer(stream: TextIO) -> structlog.dev.ConsoleRenderer:

@@ -79,11 +79,11 @@ class Heartbeat:
                     # A beat that waited for its answer has used up the pause. Other processes wait for the next one.
                     pause_seconds = max(began_at + self._period_seconds - clock.monotonic(), 0.0)
                 else:
-                    self.last_beat_at = began_at
                     # A stop removes the row itself, so a beat that was under way must not report a loss.
                     if self._is_stopped.is_set():
                         return
                     if self._worker in beats:
+                        self.last_beat_at = began_at
                         self._on_beat(beats)
                     else:
                         self._on_lost()

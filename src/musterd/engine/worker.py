@@ -425,7 +425,9 @@ class Worker:
             hints.done()
         if runs:
             faults.point("claimed")
-        return runs, len(runs if run_ids is None else run_ids) == limit
+        # As many hints as were asked for: there may be more, and the next take waits for the next one if there is none.
+        is_hint_left = hints is not None and len(hints.run_ids) == limit
+        return runs, is_hint_left or len(runs) == limit
 
     async def _claim_ready(self, limit: int, run_ids: Sequence[str] | None) -> list[RunRow]:
         faults.point("claiming")
@@ -469,8 +471,8 @@ class Worker:
                 await self._hand_over_in_stop(run)
         except Exception as error:
             # Not even a failure could be stored as the end. Counted as a crash, so that the retries are bounded.
+            await self._give_back(run)  # first: the log of an application that embeds musterd may fail
             log.exception("the end of a run could not be stored; the run is retried", run_id=run.run_id, exc_info=error)
-            await self._give_back(run)
         finally:
             self._slots.live -= 1
             live = self._live.get(run.run_id)

@@ -201,7 +201,8 @@ class RunService:
             parent_id=None,
             session_id=request.session_id or clock.new_id(),
             owner=caller.user_id,
-            user_id=caller.user_id or request.user_id,
+            # An administrator runs it again for its user, whose memories and lists it belongs to.
+            user_id=(request.rerun_of and request.user_id) or caller.user_id or request.user_id,
             component_kind=component.kind,
             component_id=component.id,
             component_name=component.name,

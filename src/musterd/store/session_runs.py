@@ -1,6 +1,7 @@
 """The root runs of a session, for event streams of the whole session."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
@@ -48,7 +49,9 @@ async def named(tx: Tx, session_id: str, caller: Caller, cursor: Cursor) -> tupl
     if cursor.session_created_at != session.created_at:
         return [], Cursor(session_created_at=session.created_at)
     params = {"session_id": session_id, "run_ids": jsontext.dumps(list(cursor.runs))}
-    return _visible(await SessionTx(tx, session_id).all(NAMED, params), caller), cursor
+    # Clients may send any number, and the subscription counts up to it.
+    known = replace(cursor, seq=min(cursor.seq, session.next_seq - 1))
+    return _visible(await SessionTx(tx, session_id).all(NAMED, params), caller), known
 
 
 async def after(tx: Tx, session_id: str, caller: Caller, cursor: Cursor, limit: int) -> list[RunRow] | None:

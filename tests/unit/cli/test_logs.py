@@ -1,5 +1,6 @@
 """Log lines: one form for all, readable by machines where that is asked for."""
 
+import io
 import json
 import logging
 import sys
@@ -100,3 +101,21 @@ def test_lines_in_a_terminal_are_colored_unless_no_color_is_set(
     configure(Settings())
     structlog.get_logger("musterd.engine").info("ready")
     assert ("\x1b[" in capsys.readouterr().err) is is_colored
+
+
+class Full(io.StringIO):
+    """A file on a disk without space."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Full())
+    configure(Settings())
+    log = structlog.get_logger("musterd.engine")
+    log.error("database cannot be used")
+    try:
+        raise ValueError
+    except ValueError:
+        log.exception("it failed")

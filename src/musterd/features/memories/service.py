@@ -243,7 +243,8 @@ async def _add(tx: Tx, memory: Memory) -> Memory:
     if await store.add(tx, memory):
         return memory
     (same,) = await store.with_keys(tx, memory.user_id, memory.owner, [memory.key])
-    merged = replace(same, topics=list(dict.fromkeys((*same.topics, *memory.topics))), updated_at=memory.updated_at)
+    topics = list(dict.fromkeys((*same.topics, *memory.topics)))[:MAX_TOPICS]
+    merged = replace(same, topics=topics, updated_at=memory.updated_at)
     await store.set_text(tx, merged)
     return merged
 

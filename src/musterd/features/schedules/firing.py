@@ -345,6 +345,7 @@ def run_request(schedule: Schedule, caller: Caller) -> RunRequest:
     payload = {name: value for name, value in (definition.payload or {}).items() if name not in _NOT_SENT}
     if definition.budget is not None:
         payload["budget"] = definition.budget
+    payload["timeout_seconds"] = definition.timeout_seconds  # before the form, which compares it with `delay_seconds`
     is_of_workflow = definition.target is not None and definition.target.kind == "workflow"
     form = StartWorkflowForm if is_of_workflow else StartForm
     request = form.of(payload).run_request(None, caller)
@@ -354,9 +355,7 @@ def run_request(schedule: Schedule, caller: Caller) -> RunRequest:
         session_id=request.session_id or (schedule.session_id if is_shared else None),
         is_background=True,
         cancel_on_disconnect=False,
-        queueing=replace(
-            request.queueing, on_busy=definition.overlap.on_busy, timeout_seconds=float(definition.timeout_seconds)
-        ),
+        queueing=replace(request.queueing, on_busy=definition.overlap.on_busy),
     )
 
 

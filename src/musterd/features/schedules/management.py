@@ -36,6 +36,12 @@ _KEYS = "b3e0a1c4-7d52-4f6e-9c1b-52e8d7a40f13"
 MAX_BACKFILL = 100
 """How many instants one request makes up for."""
 KEPT_DAYS = int(KEPT_SECONDS // 86_400)
+_NOT_OF_PAYLOADS = {
+    "run_id": "Each run has an id of its own",
+    "timeout_seconds": "Set timeout_seconds of the schedule",
+    "on_busy": "Set overlap of the schedule",
+}
+"""Fields of requests that a payload cannot have, with why."""
 
 
 class Schedules:
@@ -128,15 +134,17 @@ class Schedules:
             if enabled is None and definition.times != schedule.definition.times:
                 is_enabled = is_enabled or await is_over(tx, schedule)
             changed = replace(schedule, name=name or schedule.name, definition=definition)
+            # The scopes of its owner are those of the owner's last token; another person does not lend its own.
+            is_own = schedule.owner == caller.user_id and schedule.declared is None
+            maker = maker_of(principal) if is_own else schedule.maker
             if changed == schedule and is_enabled == schedule.enabled:
+                await store.change(tx, replace(schedule, maker=maker))  # saved again, to renew its rights
                 return schedule
             if changed != schedule:
                 if schedule.declared is not None:
                     raise Conflict(f"Schedule '{schedule.name}' is declared in code; change it there.")
                 self.require_usable(changed, principal)
-            # The scopes of its owner are those of the owner's last token; another person does not lend its own.
-            if schedule.owner == caller.user_id and schedule.declared is None:
-                changed = replace(changed, maker=maker_of(principal))
+            changed = replace(changed, maker=maker)
             goes_on = is_enabled and schedule.enabled and definition.times == schedule.definition.times
             if not goes_on:
                 await pass_over(tx, schedule, now)
@@ -336,8 +344,9 @@ class Schedules:
 
         :raises InvalidInput: it is not; the error names each wrong field.
         """
-        if "run_id" in (schedule.definition.payload or {}):
-            raise InvalidInput.at(("body", "payload", "run_id"), "value_error", "Each run has an id of its own")
+        for name, problem in _NOT_OF_PAYLOADS.items():
+            if name in (schedule.definition.payload or {}):
+                raise InvalidInput.at(("body", "payload", name), "value_error", problem)
         try:
             self.require_input(target, run_request(schedule, caller).input)
         except InvalidInput as error:

@@ -109,7 +109,8 @@ MAKE_UP = Statement(
     """INSERT INTO firings (id, schedule_id, attempt, trigger, scheduled_for, look_at, created_at)
        VALUES (:id, :schedule_id, 1, :trigger, :scheduled_for, :look_at, :created_at)
        ON CONFLICT (schedule_id, scheduled_for) WHERE attempt = 1 AND scheduled_for IS NOT NULL
-       DO UPDATE SET outcome = NULL, error = NULL, look_at = excluded.look_at, trigger = excluded.trigger
+       DO UPDATE SET outcome = NULL, error = NULL, status_code = NULL, look_at = excluded.look_at,
+                     trigger = excluded.trigger, created_at = excluded.created_at
        WHERE firings.outcome = 'skipped'""",
 )
 BEGIN_FIRING = Statement(
