@@ -78,4 +78,19 @@ describe("the health page", () => {
     await screen.findByText("Your key shows the checks only. An administrator sees work, models and processes too.");
     expect(heading()).toBe("One check fails");
   });
+
+  it("keeps the checks while a key without the scope is asked about again", async () => {
+    let requests = 0;
+    const refusal = { status: 403, body: { detail: "Insufficient permissions" } };
+    fakeServer({
+      "GET /-/status": () => (++requests === 1 ? refusal : new Promise<never>(() => undefined)),
+      "GET /-/ready": { checks: { accepting: "ok" } },
+    });
+    renderPage(<HealthPage />);
+    await screen.findByText(/^Your key shows the checks only/);
+    vi.spyOn(Date, "now").mockReturnValue(Date.now() + 60_000); // the answer is old
+    window.dispatchEvent(new Event("visibilitychange"));
+    await waitFor(() => expect(requests).toBe(2));
+    expect(screen.getByText(/^Your key shows the checks only/)).toBeTruthy();
+  });
 });

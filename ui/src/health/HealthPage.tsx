@@ -5,7 +5,7 @@ import { formatTime } from "../shared/format";
 import { UnreadPage } from "../shared/PageStates";
 import { Checks } from "./Checks";
 import { DatabasePanel, ModelsPanel, ProcessesPanel, UsagePanel, WorkPanel } from "./Panels";
-import { isForbidden, isRefused, useReadiness, useServerStatus, useUsageToday } from "./queries";
+import { isRefused, useReadiness, useServerStatus, useUsageToday } from "./queries";
 import { checksOf, type ServerStatus } from "./status";
 import { type Verdict, verdictOf } from "./verdict";
 
@@ -14,15 +14,15 @@ export default function HealthPage() {
   const status = useServerStatus();
   // A key that is refused is asked for above the page, which stays as it is.
   const wasRefused = isRefused(status.error);
-  const hasNoScope = status.data === undefined && (wasRefused || isForbidden(status.error));
+  const hasNoScope = status.data === null || (status.data === undefined && wasRefused);
   const readiness = useReadiness(hasNoScope);
   const usage = useUsageToday();
   const asked = hasNoScope ? readiness : status;
-  const checks = hasNoScope ? readiness.data && checksOf(readiness.data) : status.data?.checks;
+  const current = status.data ?? undefined;
+  const checks = hasNoScope ? readiness.data && checksOf(readiness.data) : current?.checks;
   if (checks === undefined) {
     return <UnreadPage title="Health" error={asked.error} onRetry={() => void asked.refetch()} />;
   }
-  const current = hasNoScope ? undefined : status.data;
   const verdict = asked.error && !wasRefused ? noAnswer(asked.error, asked.dataUpdatedAt) : verdictOf(checks, current);
   return (
     <div className="page">

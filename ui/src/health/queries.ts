@@ -6,12 +6,19 @@ import type { Readiness, ServerStatus } from "./status";
 
 const STATUS_MS = 5_000;
 
-/** The full status; an error with status 403 if the key does not cover it. */
+/** The full status; null if the key does not cover it. */
 export function useServerStatus() {
   return useQuery({
     queryKey: ["server", "status"],
-    queryFn: async ({ signal }) => (await dataOf(api.GET("/-/status", { signal }))) as ServerStatus,
-    refetchInterval: (query) => (isForbidden(query.state.error) ? false : STATUS_MS),
+    queryFn: async ({ signal }): Promise<ServerStatus | null> => {
+      try {
+        return (await dataOf(api.GET("/-/status", { signal }))) as ServerStatus;
+      } catch (error) {
+        if (isForbidden(error)) return null;
+        throw error;
+      }
+    },
+    refetchInterval: (query) => (query.state.data === null ? false : STATUS_MS),
     retry: false, // it is asked for again soon, and until then the page says why there is no answer
   });
 }
@@ -55,7 +62,7 @@ export function useUsageToday() {
 
 export type DayUsage = Schemas["DayAggregatedMetrics"];
 
-export function isForbidden(error: unknown): boolean {
+function isForbidden(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 403 || error.status === 404);
 }
 

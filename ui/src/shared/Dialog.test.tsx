@@ -27,3 +27,9 @@ test("a drag that begins inside a dialog and ends beside it leaves it open", () 
   fireEvent.click(dialog); // a browser tells the nearest element that holds both ends
   expect(onClose).not.toHaveBeenCalled();
 });
+
+test("a file chooser that is cancelled leaves its dialog open", () => {
+  const { onClose, field } = showDialog();
+  fireEvent(field, new Event("cancel", { bubbles: true }));
+  expect(onClose).not.toHaveBeenCalled();
+});

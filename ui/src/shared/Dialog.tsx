@@ -39,6 +39,7 @@ export function Dialog(props: DialogProps) {
       aria-labelledby={titleId}
       closedby={isFixed ? "none" : undefined} // a second Escape closes a dialog whatever its listeners do
       onCancel={(event) => {
+        if (event.target !== event.currentTarget) return; // of a file chooser in the dialog
         event.preventDefault();
         if (!isFixed) onClose();
       }}

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
 
 type Render = (text: string) => DocumentFragment;
 let renderer: Promise<Render> | null = null;
@@ -20,5 +20,12 @@ export function Markdown({ text }: { text: string }) {
     };
   }, []);
   if (!render) return <div className="prose whitespace-pre-wrap">{text}</div>;
-  return <div className="prose" ref={(element) => element?.replaceChildren(render(text))} />;
+  return <Rendered text={text} render={render} />;
+}
+
+function Rendered({ text, render }: { text: string; render: Render }) {
+  const element = useRef<HTMLDivElement>(null);
+  // Only if the text has changed: new nodes would undo a selection, and take time for each token beside it.
+  useLayoutEffect(() => element.current?.replaceChildren(render(text)), [text, render]);
+  return <div className="prose" ref={element} />;
 }
