@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 import httpx2
 import pytest
 
+from musterd.core.errors import StoreUnavailable
 from musterd.http.event_frames import RunFrames
+from musterd.store import disconnect
 from tests.support.app import Serve
 from tests.support.http import Receipt, ServerClient, read_stream
 
@@ -30,6 +32,27 @@ async def test_a_stream_that_everybody_left_is_cancelled(serve_live: Serve) -> N
         body = await client.ended(receipt("r1", "s1"))
         assert (body["status"], body["content"]) == ("CANCELLED", "Echo: ")
         assert body["cancel"]["by"] == "disconnect"
+
+
+async def test_a_stream_that_everybody_left_in_an_outage_is_cancelled_after_it(
+    serve_live: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve_live(**GRACE) as client:
+        hold = client.model.hold("wait", after=1)
+        write, refused = client.server.database.write, list[Any]()
+
+        def refuse_once(work: Any) -> Any:
+            if getattr(work, "func", None) is disconnect.cancel_abandoned and not refused:
+                refused.append(work)
+                raise StoreUnavailable
+            return write(work)
+
+        monkeypatch.setattr(client.server.database, "write", refuse_once)
+        async with client.reading("wait", run_id="r1", session_id="s1") as reader:
+            await reader.until("TeamRunContent")
+        await hold.stopped.wait()
+        assert (await client.ended(receipt("r1", "s1")))["status"] == "CANCELLED"
+        assert len(refused) == 1
 
 
 async def test_a_refusal_after_the_client_has_gone_is_no_error(

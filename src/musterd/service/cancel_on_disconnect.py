@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 
 from musterd.core import clock
-from musterd.core.errors import StoreUnavailable
+from musterd.engine.database_retry import until_available
 from musterd.engine.resources import Resources
 from musterd.store import disconnect
 from musterd.store.cancels import StopResult
@@ -29,11 +29,8 @@ class CancelOnDisconnect:
     async def cancel(self, root_id: str) -> None:
         """Cancel the run, unless a subscriber on another process keeps it alive."""
         work = partial(disconnect.cancel_abandoned, root_id=root_id, by=DISCONNECTED, now=clock.now())
-        try:
-            cancelled = await self._database.write(work)
-        except StoreUnavailable:
-            log.warning("abandoned run could not be cancelled because the database is unavailable", run_id=root_id)
-            return
+        # An outage of the database often breaks the connections of clients too, so the two come together.
+        cancelled = await until_available(lambda: self._database.write(work), root_id)
         if cancelled is not None:
             log.info("run cancelled because all its subscribers disconnected", run_id=root_id)
             self._announce(cancelled)

@@ -86,6 +86,8 @@ class ConnectedClients:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        for task in self._tasks:  # it may wait for the database
+            task.cancel()
 
     def _abandon(self, root_id: str) -> None:
         self.forget(root_id)
