@@ -266,6 +266,53 @@ async def test_the_expiry_of_a_token_closes_an_idle_socket_unless_it_has_a_new_o
         assert await renewed.ask("ping") == {"event": "pong"}
 
 
+@contextlib.asynccontextmanager
+async def reading_shortly(
+    serve_live: Serve, monkeypatch: pytest.MonkeyPatch, **settings: Any
+) -> AsyncIterator[tuple[ServerClient, Socket, Socket]]:
+    """Two sockets with ada's token, which ends soon; the first one reads a run that is held."""
+    keys: dict[str, Any] = {"jwt_verification_key": public_pem(rsa_key()), "jwt_leeway_seconds": 0, **settings}
+    async with served(serve_live, **keys) as client, socket_on(client) as reader, socket_on(client) as idle:
+        hold = client.model.hold("UP(")
+        token = Issuer().token("ada", "workflows:run", lives=SHORT_SECONDS)
+        shortly_before_the_end(monkeypatch)
+        for socket in (reader, idle):
+            await socket.receive()
+            assert (await socket.ask("authenticate", token=token))["event"] == "authenticated"
+        await reader.send("start-workflow", workflow_id="seq", message="hello", session_id="s1")
+        await hold.reached.wait()
+        yield client, reader, idle
+        hold.release()
+
+
+async def test_a_run_is_read_on_with_a_new_token_of_the_same_user(
+    serve_live: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with reading_shortly(serve_live, monkeypatch) as (client, reader, idle):
+        await reader.send("authenticate", token=Issuer().token("ada", "workflows:run"))
+        await reader.events("authenticated")
+        await closes_as_unauthenticated(idle)
+        await client.http.get("/-/live")
+        assert await reader.ask("ping") == {"event": "pong"}
+        client.model.release()
+        assert (await reader.events("WorkflowCompleted"))[-1]["content"] == "Echo: UP(Echo: hello)"
+
+
+async def test_another_user_on_a_socket_reads_nothing_of_the_first_one(
+    serve_live: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with reading_shortly(serve_live, monkeypatch) as (client, reader, idle):
+        await reader.send("authenticate", token=Issuer().token("bob", "workflows:run"))
+        run_id = (await reader.events("authenticated"))[0]["run_id"]
+        await closes_as_unauthenticated(idle)
+        client.model.release()
+        headers = Issuer().bearer("ada", "workflows:run")
+        path = f"/workflows/seq/runs/{run_id}"
+        answer = await client.http.get(path, params={"session_id": "s1", "wait": 60}, headers=headers)
+        assert answer.json()["status"] == "COMPLETED"
+        assert await reader.ask("ping") == {"event": "pong"}
+
+
 async def test_foreign_pages_cannot_connect(serve_live: Serve) -> None:
     async with served(serve_live, cors_origins=["https://page.example"]) as client:
         with pytest.raises(InvalidStatus) as refusal:

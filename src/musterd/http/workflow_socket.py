@@ -62,7 +62,7 @@ class WorkflowSocket:
         self._websocket = websocket
         self._access: SocketAccess = websocket.scope["state"]["access"]
         self._principal = self._access.principal
-        self._readers: set[asyncio.Task[None]] = set()
+        self._readers: dict[asyncio.Task[None], RunSource] = {}
         self._actions: Mapping[str, Callable[[JsonObject, Principal], Awaitable[None]]] = {
             "start-workflow": self._start,
             "reconnect": self._reconnect,
@@ -85,7 +85,9 @@ class WorkflowSocket:
             await self._close(UNAUTHENTICATED, error.message)
 
     async def _answer_while_open(self) -> None:
-        """Answer messages. An idle socket also holds its token's validity, so that a revocation finds it.
+        """Answer messages, and hold the validity of the token that the socket is signed in with now.
+
+        Its readers go on with a new token of the same user.
 
         :raises WebSocketDisconnect: the client has gone.
         :raises Unauthenticated: the token that the socket is signed in with is no longer valid.
@@ -96,10 +98,25 @@ class WorkflowSocket:
                 async with self._held(signed_in):
                     while self._principal is signed_in:
                         await self._answer(await self._websocket.receive())
-        finally:
-            for reader in self._readers:
-                reader.cancel()
-            await asyncio.gather(*self._readers, return_exceptions=True)
+                if signed_in is not None and not _is_same_user(signed_in, self._principal):
+                    await self._end_readers(is_closed_by_server=True)
+        except WebSocketDisconnect:
+            await self._end_readers(is_closed_by_server=False)
+            raise
+        except BaseException:
+            await self._end_readers(is_closed_by_server=True)
+            raise
+
+    async def _end_readers(self, *, is_closed_by_server: bool) -> None:
+        """End the readers of runs.
+
+        :param is_closed_by_server: the client has not gone away, so no run is cancelled for that.
+        """
+        for reader, source in self._readers.items():
+            if is_closed_by_server:
+                source.reading.close_by_server()
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
 
     def _held(self, principal: Principal | None) -> AbstractAsyncContextManager[None]:
         return nullcontext() if principal is None else self._access.validity_of(principal).held()
@@ -185,7 +202,7 @@ class WorkflowSocket:
         accepting = self._server.runs.start(component, request, principal.caller)
         accepted, subscription = await accepted_with_subscription(self._server, request.run_id, accepting)
         source = source_of(self._server, subscription, accepted.run, shows_all=form.streams_all_events)
-        self._read(source, principal, lambda frame: frame.decode())
+        self._read(source, lambda frame: frame.decode())
 
     async def _reconnect(self, message: JsonObject, principal: Principal) -> None:
         run_id, after, session_id = (message.get(name) for name in ("run_id", "last_event_index", "session_id"))
@@ -202,7 +219,7 @@ class WorkflowSocket:
         except NotFound:
             await self._send_error(f"Run {run_id[:255]} not found")
             return
-        self._read(source, principal, lambda frame: sse.json_of(frame).decode())
+        self._read(source, lambda frame: sse.json_of(frame).decode())
 
     async def _run_ref(self, run_id: str, session_id: str | None, principal: Principal) -> RunRef:
         """The run of a workflow that the caller may read.
@@ -224,27 +241,22 @@ class WorkflowSocket:
 
     # --- events -------------------------------------------------------------------------------------
 
-    def _read(self, source: RunSource, principal: Principal, in_frame: Callable[[bytes], str]) -> None:
+    def _read(self, source: RunSource, in_frame: Callable[[bytes], str]) -> None:
         """Send the events of a run, beside the answers to further messages.
 
         :param in_frame: an event as it is sent, from its SSE text.
         """
-        reader = asyncio.get_running_loop().create_task(self._send_events(source, principal, in_frame))
-        self._readers.add(reader)
-        reader.add_done_callback(self._readers.discard)
+        reader = asyncio.get_running_loop().create_task(self._send_events(source, in_frame))
+        self._readers[reader] = source
+        reader.add_done_callback(self._readers.pop)
 
-    async def _send_events(self, source: RunSource, principal: Principal, in_frame: Callable[[bytes], str]) -> None:
+    async def _send_events(self, source: RunSource, in_frame: Callable[[bytes], str]) -> None:
         reading, task = source.reading, asyncio.current_task()
         assert task is not None
         reading.on_dropped(task.cancel)  # the task may be blocked in a send
         source.begin()
         try:
-            async with self._held(principal):
-                await self._send_while_open(source, in_frame)
-        except Unauthenticated as error:
-            reading.close_by_server()
-            log.info("socket closed: its token is no longer valid", reason=error.message, **source.about)
-            await self._close(UNAUTHENTICATED, error.message)
+            await self._send_while_open(source, in_frame)
         except asyncio.CancelledError:
             if not reading.is_dropped:
                 raise
@@ -289,6 +301,10 @@ class WorkflowSocket:
         """Close the socket, unless another reader of it has."""
         if self._websocket.application_state is not WebSocketState.DISCONNECTED:
             await self._websocket.close(code, reason)
+
+
+def _is_same_user(before: Principal, now: Principal | None) -> bool:
+    return now is not None and (now.caller.user_id, now.account_id) == (before.caller.user_id, before.account_id)
 
 
 def _token(message: JsonObject | None) -> str | None:
