@@ -435,8 +435,11 @@ class RunService:
 
 async def _last_pause(tx: SessionTx, run: RunRow) -> int:
     """The event after which the stream of a decided run begins: its last pause, also if it went on since then."""
-    # If the run stays paused, its stream would be empty: include the pause once more.
-    after = None if run.state is RunState.PAUSED else await events.last_pause(tx, run.run_id, run.next_event)
+    # If the run stays paused, its stream would be empty: include the pause once more. If its first attempt is at work,
+    # it has never paused, and all its events would be searched while the session is locked.
+    has_paused = run.state is not RunState.RUNNING or run.attempt > 1
+    is_searched = has_paused and run.state is not RunState.PAUSED
+    after = await events.last_pause(tx, run.run_id, run.next_event) if is_searched else None
     return run.next_event - (2 if run.state.is_settled else 1) if after is None else after
 
 
