@@ -48,7 +48,8 @@ async def spent_so_far(database: Database, component: BaseComponent, view: RunVi
     row = view.row
     if row.parent_id is not None or not (ceilings := ceilings_of(component, view.input)):
         return None
-    steps = await database.read(lambda tx: journal.used(SessionTx(tx, row.session_id), row.run_id))
+    # Not inline: a long run has many steps, and each poll reads them.
+    steps = await database.fetch(lambda tx: journal.used(SessionTx(tx, row.session_id), row.run_id))
     seconds = view.input.options.get("fork", {}).get("seconds", 0.0)
     seconds += 0.0 if row.started_at is None else max(clock.now() - row.started_at, 0.0)
     budget = Budgets(ceilings, PriorUsage(steps=steps, seconds=seconds)).as_json("")
