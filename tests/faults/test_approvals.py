@@ -50,7 +50,7 @@ def check_end(site: Deployment, last: Process) -> None:
         view = last.ended("r1", TO)
     assert (view["status"], view["content"]) == ("COMPLETED", "Done: Done: paid 1")
     assert paid(site) == 1
-    stored = site.do(of_run(events.every, "r1"))
+    stored = site.do(of_run(events.all_events, "r1"))
     check_each_event_once(stored)
     check_calls(stored)
     assert site.select("SELECT count(*) AS n FROM approvals WHERE state IN ('pending', 'decided')") == [{"n": 0}]

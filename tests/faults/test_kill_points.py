@@ -39,7 +39,7 @@ def calls(site: Deployment) -> Counter[str]:
 
 
 def stored_events(site: Deployment, run_id: str) -> list[tuple[int, Event]]:
-    return site.do(of_run(events.every, run_id))
+    return site.do(of_run(events.all_events, run_id))
 
 
 def check_end(site: Deployment, run_id: str, stored: set[str], call_counts: Counter[str]) -> None:

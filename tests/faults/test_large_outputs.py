@@ -36,4 +36,4 @@ def test_killed_between_the_commit_and_what_follows(site: Deployment, point: str
     assert {len(event["content"]) for event in completed.values()} == {LARGE}
     assert page[-1]["step_results"] == view["step_results"]
     assert "content_at" not in json.dumps([page, view])
-    check_each_event_once(site.do(of_run(events.every, "r1")))
+    check_each_event_once(site.do(of_run(events.all_events, "r1")))

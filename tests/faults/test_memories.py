@@ -51,4 +51,4 @@ def _check(site: Deployment, message: str, to: str, point: str, n: int) -> None:
     assert view["status"] == "COMPLETED"
     assert view["memories"] == {"added": [memory["memory_id"]]}
     assert (memory["memory"], memory["source_run_id"], memory["user_id"]) == ("I like tea", "r1", "ada")
-    check_each_event_once(site.do(of_run(events.every, "r1")))
+    check_each_event_once(site.do(of_run(events.all_events, "r1")))

@@ -65,7 +65,7 @@ def check_end(site: Deployment, done: set[str], before: Counter[str]) -> None:
     for line, count in after.items():
         assert count <= before[line] + (0 if line in done else 1), f"{line} was done {count} times"
     assert {line for line in after if not line.startswith("model")} == {*map(step_line, STEPS), *CHOICES.values()}
-    check_each_event_once(site.do(of_run(events.every, "r1")))
+    check_each_event_once(site.do(of_run(events.all_events, "r1")))
 
 
 def test_killed_while_a_branch_in_a_loop_waits_for_a_person(site: Deployment) -> None:
@@ -86,7 +86,7 @@ def test_killed_while_a_branch_in_a_loop_waits_for_a_person(site: Deployment) ->
     assert view["content"] == "go>free>end"
     assert Counter(line.split()[1] for line in site.counts().elements()) == {"guarded": 2, "free": 2, "end": 1}
     assert set(site.counts().values()) == {1}, "each call has its own key, and was made once"
-    check_each_event_once(site.do(of_run(events.every, "r1")))
+    check_each_event_once(site.do(of_run(events.all_events, "r1")))
 
 
 @pytest.mark.parametrize("point", ["performed:2", "recorded:2", "performed:3", "recorded:3", "settling:1"])
@@ -103,7 +103,7 @@ def test_killed_while_the_agent_of_a_workflow_ends_with_a_failed_step(site: Depl
     repeated = {line.split()[1] for line in site.counts() - before}
     assert not ("one" in repeated and "s0" in done)
     assert not ("bad" in repeated and "s1" in done)
-    stored_events = site.do(of_run(events.every, "r1"))
+    stored_events = site.do(of_run(events.all_events, "r1"))
     check_each_event_once(stored_events)
     (error,) = [event for _, event in stored_events if event.kind is EventKind.STEP_ERROR]
     assert error.place == "s1/r0"

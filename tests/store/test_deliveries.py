@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from musterd.core.callers import Caller
-from musterd.core.deliveries import DeliveryFilter, DeliveryState, Happening, Notice
+from musterd.core.deliveries import DeliveryFilter, DeliveryState, Notice, WebhookEvent
 from musterd.store import deliveries
 from musterd.store.shards import SessionTx
 from tests.support.store import NOBODY, Records
@@ -27,7 +27,7 @@ async def store_deliveries(records: Records) -> list[str]:
         notice = Notice(
             run_id=run.run_id,
             webhooks="https://there.example/a",
-            happening=Happening.RUN_COMPLETED,
+            happening=WebhookEvent.RUN_COMPLETED,
             at=float(at),
             attempts=1,
             facts={},

@@ -60,7 +60,7 @@ async def test_the_place_of_an_event_is_stored(records: Records) -> None:
     run = await records.started("r1")
     event = Event(EventKind.TOOL_CALL_STARTED, "r1", 1.0, {"tool": {}}, "t0/c0")
     await records.append(run, events=[event])
-    assert await records.database.read(of_run(events.every, "r1")) == [(0, event)]
+    assert await records.database.read(of_run(events.all_events, "r1")) == [(0, event)]
     assert event.key == ("r1", "tool_call_started", "t0/c0")
 
 

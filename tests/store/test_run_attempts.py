@@ -82,7 +82,7 @@ async def test_processes_that_stop_hand_over(records: Records) -> None:
     await released(records, crashed=False)
     (own,), (other,) = await stored(records), await stored(records, "r2")
     assert (own.outcome, own.ended_at) == (AttemptOutcome.HANDED_OVER, 500.0)
-    assert (other.outcome, other.ended_at) == (AttemptOutcome.RELEASED, 400.0)
+    assert (other.outcome, other.ended_at) == (AttemptOutcome.END_NOT_STORED, 400.0)
 
 
 async def test_a_pause_that_is_refused_ends_no_attempt(records: Records) -> None:

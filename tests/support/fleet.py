@@ -44,7 +44,7 @@ class Fleet(Deployment):
 
     def stored_events(self, run_id: str) -> list[tuple[int, Event]]:
         """The stored events of a run, each with its index."""
-        return self.do(of_run(events.every, run_id))
+        return self.do(of_run(events.all_events, run_id))
 
     def calls(self) -> list[str]:
         """The tool calls, in order."""

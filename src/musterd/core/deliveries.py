@@ -21,7 +21,7 @@ GONE = 410
 """The HTTP status by which a receiver unsubscribes."""
 
 
-class Happening(StrEnum):
+class WebhookEvent(StrEnum):
     """The kinds of webhook messages."""
 
     RUN_COMPLETED = "run.completed"
@@ -31,11 +31,11 @@ class Happening(StrEnum):
     APPROVAL_PENDING = "approval.pending"
 
 
-HAPPENING_OF = {
-    RunState.COMPLETED: Happening.RUN_COMPLETED,
-    RunState.ERROR: Happening.RUN_ERROR,
-    RunState.CANCELLED: Happening.RUN_CANCELLED,
-    RunState.PAUSED: Happening.RUN_PAUSED,
+WEBHOOK_EVENT_OF = {
+    RunState.COMPLETED: WebhookEvent.RUN_COMPLETED,
+    RunState.ERROR: WebhookEvent.RUN_ERROR,
+    RunState.CANCELLED: WebhookEvent.RUN_CANCELLED,
+    RunState.PAUSED: WebhookEvent.RUN_PAUSED,
 }
 """The message that a run causes when it finishes or pauses in a state."""
 
@@ -60,7 +60,7 @@ class Notice:
 
     run_id: str
     webhooks: str | None
-    happening: Happening
+    happening: WebhookEvent
     at: float
     attempts: int
     facts: JsonObject
@@ -69,7 +69,7 @@ class Notice:
     def of_end(cls, run: RunRow, state: RunState, at: float, error: JsonObject | None = None) -> Self:
         """The notice that a run finished while no attempt was executing it."""
         facts: JsonObject = {"error": error} if error else {}
-        happening = HAPPENING_OF[state]
+        happening = WEBHOOK_EVENT_OF[state]
         return cls(
             run_id=run.run_id, webhooks=run.webhooks, happening=happening, at=at, attempts=run.attempt, facts=facts
         )
@@ -97,7 +97,7 @@ class Delivery:
     component_id: str
     component_name: str
     url: str
-    happening: Happening
+    happening: WebhookEvent
     run_attempts: int
     facts: JsonObject
     state: DeliveryState

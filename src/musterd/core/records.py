@@ -335,7 +335,7 @@ class AttemptOutcome(StrEnum):
     LOST = "lost"  # its process died
     HANDED_OVER = "handed_over"  # its process was stopped
     PAUSED = "paused"  # the run waits for a person
-    RELEASED = "released"  # its end could not be stored; the run is retried
+    END_NOT_STORED = "released"  # its end could not be stored; the run is retried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

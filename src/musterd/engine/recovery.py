@@ -116,7 +116,7 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     if newer := [path for path, step in steps.items() if step.codec > CODEC]:
         raise ReplayDiverged(f"The run cannot continue because step {newer[0]} was stored by a newer musterd. Upgrade.")
     tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
-    stored_events = await events.every(tx, run.run_id)
+    stored_events = await events.all_events(tx, run.run_id)
     emitted = _Emitted(stored_events, run.run_id)
     superseded: list[JsonObject] = [
         {"run_id": voice, "path": tree[stream.run_id].path, "from_event_index": stream.index}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from musterd.core import clock, faults, jsontext
-from musterd.core.deliveries import Delivery, DeliveryState, Happening, Outcome, progress_after
+from musterd.core.deliveries import Delivery, DeliveryState, Outcome, WebhookEvent, progress_after
 from musterd.core.errors import StoreUnavailable
 from musterd.core.jsontypes import Json
 from musterd.core.metrics import Metrics
@@ -175,7 +175,7 @@ class Webhooks:
 
     async def _content(self, delivery: Delivery) -> dict[str, Json] | None:
         """The output of a completed run, if the settings include it in webhooks."""
-        if not self._settings.webhook_content or delivery.happening is not Happening.RUN_COMPLETED:
+        if not self._settings.webhook_content or delivery.happening is not WebhookEvent.RUN_COMPLETED:
             return None
         output = await self._database.fetch(
             lambda tx: run_outputs.get(SessionTx(tx, delivery.session_id), delivery.run_id)

@@ -86,7 +86,7 @@ class VectorIndex:
             return []
         if len(vector) != rows.vectors.shape[1]:
             raise LengthsDiffer(rows.vectors.shape[1], len(vector))
-        is_candidate = rows.is_alive(allowed)
+        is_candidate = rows.candidate_mask(allowed)
         distances = rows.distances(np.frombuffer(vector, dtype=np.int8))
         if is_candidate is not None:
             positions = np.flatnonzero(is_candidate)
@@ -138,7 +138,7 @@ class _Rows:
         )
         return result.reshape(-1)
 
-    def is_alive(self, allowed: Container[int] | None) -> NDArray[np.bool_] | None:
+    def candidate_mask(self, allowed: Container[int] | None) -> NDArray[np.bool_] | None:
         """For each row whether it may be found; None if all may."""
         import numpy as np
 

@@ -19,10 +19,10 @@ _STOP_WORDS = frozenset(_STOP_WORD_LIST.split())
 
 def words_of(text: str) -> list[str]:
     """The words of a text for which to search."""
-    return telling_words(text)[:MAX_WORDS]
+    return significant_words(text)[:MAX_WORDS]
 
 
-def telling_words(text: str) -> list[str]:
+def significant_words(text: str) -> list[str]:
     """The words of a text in lower case, each once, without stop words. A text of stop words alone keeps them."""
     words = dict.fromkeys(word.lower() for word in _WORD.findall(text) if word.strip("_"))
     return [word for word in words if word not in _STOP_WORDS] or list(words)

@@ -10,7 +10,7 @@ from musterd.core.threads import in_thread
 from musterd.knowledge import extra
 from musterd.knowledge.problems import KnowledgeProblem
 from musterd.knowledge.ranking import fused
-from musterd.knowledge.word_queries import telling_words
+from musterd.knowledge.word_queries import significant_words
 
 log = structlog.get_logger("musterd.memories")
 
@@ -44,7 +44,7 @@ def by_words(text: str, memories: Sequence[str]) -> list[int]:
 
 
 def _stems(text: str) -> set[str]:
-    return {_stem(word) for word in telling_words(text)}
+    return {_stem(word) for word in significant_words(text)}
 
 
 def _stem(word: str) -> str:

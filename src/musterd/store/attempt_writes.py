@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from musterd.core import clock, jsontext
-from musterd.core.deliveries import HAPPENING_OF, Happening, Notice
+from musterd.core.deliveries import WEBHOOK_EVENT_OF, Notice, WebhookEvent
 from musterd.core.errors import LeaseLost, MusterdError
 from musterd.core.events import Event
 from musterd.core.jsontypes import JsonObject
@@ -32,7 +32,7 @@ from musterd.store import (
     transitions,
 )
 from musterd.store.database import Statement, Tx
-from musterd.store.events import to_encode
+from musterd.store.events import stored_form
 from musterd.store.shards import SessionTx
 
 # The fence. `attempt` grows by one with every claim and nowhere else, so a worker that stood still and whose run was
@@ -284,7 +284,7 @@ async def finish(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     await run_outputs.put(tx, lease.root_id, end.output, end.messages)
     if lease.webhooks:
         facts: JsonObject = {"error": end.output.error} if end.output.error else {}
-        await notify_webhooks(tx, lease, HAPPENING_OF[end.state], end.at, facts)
+        await notify_webhooks(tx, lease, WEBHOOK_EVENT_OF[end.state], end.at, facts)
     if session is not None:
         # Only the keys that the run changed: a person, or a parallel run, may have changed others since it began.
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
@@ -300,7 +300,7 @@ async def finish(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
 
-async def notify_webhooks(tx: SessionTx, lease: Lease, happening: Happening, at: float, facts: JsonObject) -> None:
+async def notify_webhooks(tx: SessionTx, lease: Lease, happening: WebhookEvent, at: float, facts: JsonObject) -> None:
     """Add a delivery for each webhook of an attempt's run."""
     notice = Notice(
         run_id=lease.root_id,
@@ -342,7 +342,7 @@ async def _write_human_input(tx: SessionTx, lease: Lease, batch: Batch) -> None:
         await approvals.add(tx, lease.root_id, requirement)
         if lease.webhooks and requirement.approval_type != "audit":  # audit approvals are listed only once decided
             facts: JsonObject = {"approval": requirement.as_json()}
-            await notify_webhooks(tx, lease, Happening.APPROVAL_PENDING, requirement.created_at, facts)
+            await notify_webhooks(tx, lease, WebhookEvent.APPROVAL_PENDING, requirement.created_at, facts)
     # Consumed in the same commit as the step's result or its new intent: after a crash a decision is either still to be
     # acted on or was acted on, and never both.
     for path in batch.consumed:
@@ -360,7 +360,7 @@ async def add_events(
 
     :param characters: about how long the results and outputs in the events are.
     """
-    text = await tx.written(to_encode(events), characters)
+    text = await tx.written(stored_form(events), characters)
     await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": text})
     return text
 

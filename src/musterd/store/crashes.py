@@ -88,7 +88,7 @@ async def failure(tx: SessionTx, root_id: str, crashes: Crashes) -> RunFailed:
 async def _last_step(tx: SessionTx, root_id: str) -> str:
     """A sentence that names the step that started last and did not end."""
     open_steps: dict[str, str] = {}
-    for _, event in await events.every(tx, root_id):
+    for _, event in await events.all_events(tx, root_id):
         if event.kind in _BEGAN:
             # Removed first, so that a step that begins again moves to the end of the dict.
             open_steps.pop(event.place, None)

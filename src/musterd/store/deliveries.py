@@ -16,9 +16,9 @@ from musterd.core.deliveries import (
     DeliveryFilter,
     DeliveryProgress,
     DeliveryState,
-    Happening,
     Notice,
     Outcome,
+    WebhookEvent,
 )
 from musterd.core.webhook_addresses import host_and_port
 from musterd.store.database import Row, Statement, Tx
@@ -222,4 +222,4 @@ async def search(tx: Tx, query: DeliveryFilter, caller: Caller, hidden: Sequence
 def _delivery(row: Row) -> Delivery:
     plain = {name: row[name] for name in Delivery.__slots__ if name not in ("happening", "facts", "state")}
     parsed = {"facts": json.loads(row["facts"]), "state": DeliveryState(row["state"])}
-    return Delivery(**plain, **parsed, happening=Happening(row["happening"]))
+    return Delivery(**plain, **parsed, happening=WebhookEvent(row["happening"]))

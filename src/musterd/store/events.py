@@ -81,10 +81,10 @@ def page_of(rows: Sequence[Row], index: int, limit: int) -> Page:
 
 def encoded(events: Sequence[Event]) -> str:
     """Encode the events of a flush for storage."""
-    return jsontext.dumps(to_encode(events))
+    return jsontext.dumps(stored_form(events))
 
 
-def to_encode(events: Sequence[Event]) -> Json:
+def stored_form(events: Sequence[Event]) -> Json:
     """The value whose JSON is the stored form of a flush."""
     stored = []
     for event, following in zip(events, [*events[1:], None], strict=True):
@@ -134,7 +134,7 @@ def _indexed(flushes: Sequence[tuple[int, list[Event]]]) -> list[tuple[int, Even
     return [(first + offset, event) for first, flush in flushes for offset, event in enumerate(flush)]
 
 
-async def every(tx: SessionTx, root_id: str) -> list[tuple[int, Event]]:
+async def all_events(tx: SessionTx, root_id: str) -> list[tuple[int, Event]]:
     """Every stored event of a known kind, with its index. Read page by page, so that other work gets its turn."""
     events: list[tuple[int, Event]] = []
     page = Page([], -1, is_last=False)

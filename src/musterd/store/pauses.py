@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from musterd.core.deliveries import Happening
+from musterd.core.deliveries import WebhookEvent
 from musterd.core.errors import LeaseLost, RunFailed
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import AttemptOutcome, Output
@@ -93,7 +93,7 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
     await run_outputs.put(tx, lease.root_id, details.output, details.messages)
     if lease.webhooks:
         facts: JsonObject = {"requirements": details.output.requirements}
-        await attempt_writes.notify_webhooks(tx, lease, Happening.RUN_PAUSED, details.at, facts)
+        await attempt_writes.notify_webhooks(tx, lease, WebhookEvent.RUN_PAUSED, details.at, facts)
     promoted = await session_queue.promote(tx, lease.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 

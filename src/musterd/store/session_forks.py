@@ -61,13 +61,13 @@ GIVE_UP = Statement(
 )
 RUNS = Statement(
     "fork_runs",
-    f"SELECT {qualified('r')} FROM runs r WHERE IN_LIST(r.root_id, :names) AND r.shard = :shard ORDER BY r.created_at",
+    f"SELECT {qualified('r')} FROM runs r WHERE IN_LIST(r.root_id, :roots) AND r.shard = :shard ORDER BY r.created_at",
 )
 IO = Statement(
     "fork_io",
     """SELECT run_id, input, output, messages FROM run_io
        WHERE shard = :shard
-       AND run_id IN (SELECT run_id FROM runs WHERE IN_LIST(root_id, :names) AND shard = :shard)""",
+       AND run_id IN (SELECT run_id FROM runs WHERE IN_LIST(root_id, :roots) AND shard = :shard)""",
 )
 ADD_IO = Statement(
     "fork_io_add",
@@ -76,7 +76,7 @@ ADD_IO = Statement(
 )
 EVENTS = Statement(
     "fork_events",
-    "SELECT root_id, first_index, count, payload FROM run_events WHERE IN_LIST(root_id, :names) AND shard = :shard",
+    "SELECT root_id, first_index, count, payload FROM run_events WHERE IN_LIST(root_id, :roots) AND shard = :shard",
 )
 ADD_EVENTS = Statement(
     "fork_events_add",
@@ -94,11 +94,11 @@ _STEP = (
     "root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error, "
     "usage, cost, codec, earlier, timing, content"
 )
-STEPS = Statement("fork_steps", f"SELECT {_STEP} FROM journal WHERE IN_LIST(root_id, :names) AND shard = :shard")
+STEPS = Statement("fork_steps", f"SELECT {_STEP} FROM journal WHERE IN_LIST(root_id, :roots) AND shard = :shard")
 ADD_STEP = Statement("fork_step_add", f"INSERT INTO journal ({_STEP}, shard) VALUES ({_values(_STEP)})")
 _ATTEMPT = "root_id, attempt, worker, started_at, ended_at, outcome"
 ATTEMPTS = Statement(
-    "fork_attempts", f"SELECT {_ATTEMPT} FROM run_attempts WHERE IN_LIST(root_id, :names) AND shard = :shard"
+    "fork_attempts", f"SELECT {_ATTEMPT} FROM run_attempts WHERE IN_LIST(root_id, :roots) AND shard = :shard"
 )
 ADD_ATTEMPT = Statement(
     "fork_attempt_add",
@@ -106,19 +106,19 @@ ADD_ATTEMPT = Statement(
 )
 USES = Statement(
     "fork_blob_uses",
-    "SELECT root_id, hash, until_end FROM blob_uses WHERE IN_LIST(root_id, :names) AND shard = :shard",
+    "SELECT root_id, hash, until_end FROM blob_uses WHERE IN_LIST(root_id, :roots) AND shard = :shard",
 )
 ADD_USE = Statement(
     "fork_blob_use_add",
     "INSERT INTO blob_uses (root_id, hash, shard, until_end) VALUES (:root_id, :hash, :shard, :until_end)",
 )
-_WORDS = "id, root_id, run_id, text, sent_by, created_at, taken_at, taken_path, next_run_id"
+_MESSAGE = "id, root_id, run_id, text, sent_by, created_at, taken_at, taken_path, next_run_id"
 MESSAGES = Statement(
-    "fork_messages", f"SELECT {_WORDS} FROM run_messages WHERE IN_LIST(root_id, :names) AND shard = :shard"
+    "fork_messages", f"SELECT {_MESSAGE} FROM run_messages WHERE IN_LIST(root_id, :roots) AND shard = :shard"
 )
 ADD_MESSAGE = Statement(
     "fork_message_add",
-    f"INSERT INTO run_messages ({_WORDS}, shard) VALUES ({_values(_WORDS)})",
+    f"INSERT INTO run_messages ({_MESSAGE}, shard) VALUES ({_values(_MESSAGE)})",
 )
 PIECE_EVENTS = 1000
 """How many events are read at once. Larger trees are read on their own, smaller ones together."""
@@ -211,7 +211,7 @@ async def begin(tx: Tx, fork: Fork) -> None:
 
 async def originals(tx: SessionTx, roots: Sequence[str]) -> list[tuple[Statement, Sequence[Row]]]:
     """The payload rows of some trees, each group with the statement that adds a copy."""
-    names = {"names": json.dumps(roots)}
+    params = {"roots": json.dumps(roots)}
     tables = (
         (ADD_IO, IO),
         (ADD_EVENTS, EVENTS),
@@ -219,7 +219,7 @@ async def originals(tx: SessionTx, roots: Sequence[str]) -> list[tuple[Statement
         (ADD_ATTEMPT, ATTEMPTS),
         (ADD_MESSAGE, MESSAGES),
     )
-    return [(add, await tx.all(statement, names)) for add, statement in tables]
+    return [(add, await tx.all(statement, params)) for add, statement in tables]
 
 
 def copies(fork: Fork, groups: Iterable[tuple[Statement, Sequence[Row]]]) -> list[Added]:
@@ -259,10 +259,10 @@ async def add_runs(tx: Tx, fork: Fork, roots: Sequence[str]) -> None:
     :raises Conflict: one of the trees was removed, or the fork was given up.
     """
     await _extend(tx, fork)
-    names = {"names": json.dumps(roots)}
+    of_roots = {"roots": json.dumps(roots)}
     seqs = {root_id: seq for seq, root_id in enumerate(fork.weights)}
     source, target = SessionTx(tx, fork.source_id), SessionTx(tx, fork.session.session_id)
-    runs = [run_row(row) for row in await source.all(RUNS, names)]
+    runs = [run_row(row) for row in await source.all(RUNS, of_roots)]
     if {run.run_id for run in runs if run.parent_id is None} != set(roots):  # retention removed some of them meanwhile
         raise Conflict(f"Runs of session {fork.source_id} were removed while it was being forked; fork it again.")
     params_by_state: dict[RunState, list[JsonObject]] = {}
@@ -271,7 +271,7 @@ async def add_runs(tx: Tx, fork: Fork, roots: Sequence[str]) -> None:
         params_by_state.setdefault(copy.state, []).append(run_params(copy))
     for state, params in params_by_state.items():
         await target.many(transitions.COPY[state], params)
-    if uses := [use_copy(row, fork.ids) for row in await source.all(USES, names)]:
+    if uses := [use_copy(row, fork.ids) for row in await source.all(USES, of_roots)]:
         await target.many(ADD_USE, uses)
 
 

@@ -210,7 +210,7 @@ async def hand_over(tx: SessionTx, root_id: str, attempt: int, now: float, *, cr
     if run is not None and run.state is RunState.RUNNING and run.attempt == attempt:
         row = await tx.one(CRASHES, {"run_id": root_id})
         before = Crashes(run.crashes, 0 if row is None else int(row["crashes_in_all"]))
-        outcome = AttemptOutcome.RELEASED if crashed else AttemptOutcome.HANDED_OVER
+        outcome = AttemptOutcome.END_NOT_STORED if crashed else AttemptOutcome.HANDED_OVER
         await run_attempts.end(tx, root_id, attempt, now, outcome)
         await _release(tx, run, before, before.one_more(has_begun=True) if crashed else None, now, released)
     return released

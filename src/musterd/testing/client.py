@@ -67,7 +67,7 @@ class _TestServer:
         server.prepare()
         return application(server)
 
-    def start_of(self, component: str | Agent | Team | Workflow) -> tuple[str, ComponentKind]:
+    def id_and_kind_of(self, component: str | Agent | Team | Workflow) -> tuple[str, ComponentKind]:
         """The id and the kind of what is to be run.
 
         :raises LookupError: it is not served.
@@ -175,7 +175,7 @@ class TestClient(_AnyTestClient):
 
         :raises ScriptEnded: a model was asked for more turns than its script has.
         """
-        component_id, kind = self._server.start_of(component)
+        component_id, kind = self._server.id_and_kind_of(component)
         return self.wait(self.api.start(component_id, message, kind=kind, **options))
 
     def decide(self, run: RunRef, *decisions: Decision) -> TestRun:
@@ -217,7 +217,7 @@ class AsyncTestClient(_AnyTestClient):
 
         :raises ScriptEnded: a model was asked for more turns than its script has.
         """
-        component_id, kind = self._server.start_of(component)
+        component_id, kind = self._server.id_and_kind_of(component)
         return await self.wait(await self.api.start(component_id, message, kind=kind, **options))
 
     async def decide(self, run: RunRef, *decisions: Decision) -> TestRun:

@@ -68,7 +68,7 @@ def as_text(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
 
 
-def prepare_difference(recorded: JsonObject, today: JsonObject) -> tuple[str, str, str] | None:
+def beginning_difference(recorded: JsonObject, today: JsonObject) -> tuple[str, str, str] | None:
     """How two runs begin differently: the aspect, a sentence and a diff; None if they begin alike."""
     texts = [without_surroundings(values.get("system", "")) for values in (recorded, today)]
     if texts[0] != texts[1]:

@@ -22,7 +22,7 @@ from musterd.loop.pausing import Waits
 from musterd.loop.steps import MEMORY, NOTED, Intent, MemberEnd, MemberStart, ToolStep
 from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
 from musterd.models.call_progress import OnProgress
-from musterd.testing.differences import Difference, Differs, diff_of, messages_difference, prepare_difference
+from musterd.testing.differences import Difference, Differs, beginning_difference, diff_of, messages_difference
 from musterd.testing.recording import Recording
 
 _PREPARE = "p"
@@ -158,7 +158,7 @@ class ReplaySteps:
         recorded = loaded(self._recorded(path, StepKind.PREPARE, None, fingerprint))
         if _is_beginning(path):
             taken = jsontext.loads(jsontext.dumps(taken))  # as it would be recorded
-            if (difference := prepare_difference(recorded, taken)) is not None:
+            if (difference := beginning_difference(recorded, taken)) is not None:
                 raise self.differ(path, *difference)
             run = self._recording.run_of(path)
             if recorded["definition"] != taken["definition"]:

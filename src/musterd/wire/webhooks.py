@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core.approvals import Approval
-from musterd.core.deliveries import Delivery, DeliveryState, Happening
+from musterd.core.deliveries import Delivery, DeliveryState, WebhookEvent
 from musterd.core.jsontypes import Json
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
@@ -23,7 +23,7 @@ class WebhookDelivery(TypedDict):
     """A delivery, without its message."""
 
     id: Annotated[str, Field(description="The message's id, the same for each attempt.")]
-    type: Happening
+    type: WebhookEvent
     url: Annotated[str, Field(description="The receiver; path and query are left out.")]
     run_id: str
     session_id: str
@@ -57,11 +57,11 @@ class WebhookDeliveryPage(TypedDict):
 
 
 _STATE = {
-    Happening.RUN_COMPLETED: RunState.COMPLETED,
-    Happening.RUN_ERROR: RunState.ERROR,
-    Happening.RUN_CANCELLED: RunState.CANCELLED,
-    Happening.RUN_PAUSED: RunState.PAUSED,
-    Happening.APPROVAL_PENDING: RunState.RUNNING,
+    WebhookEvent.RUN_COMPLETED: RunState.COMPLETED,
+    WebhookEvent.RUN_ERROR: RunState.ERROR,
+    WebhookEvent.RUN_CANCELLED: RunState.CANCELLED,
+    WebhookEvent.RUN_PAUSED: RunState.PAUSED,
+    WebhookEvent.APPROVAL_PENDING: RunState.RUNNING,
 }
 """Where the run stood as it happened."""
 

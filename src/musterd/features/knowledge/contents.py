@@ -13,7 +13,7 @@ from musterd.core.webhook_addresses import Reach
 from musterd.declare.knowledge import Knowledge
 from musterd.engine.slices import Slices
 from musterd.features.knowledge import metadata_search, sources, store
-from musterd.features.knowledge.embedders import Choice, Embedders
+from musterd.features.knowledge.embedders import DeclaredEmbedder, Embedders
 from musterd.features.knowledge.records import (
     Content,
     ContentFilter,
@@ -220,12 +220,12 @@ class Contents:
             field = "text_content" if new.source is SourceKind.TEXT else "file"
             raise InvalidInput.at(("body", field), "value_error", str(error)) from error
 
-    def _choice(self, knowledge: Knowledge) -> Choice:
+    def _choice(self, knowledge: Knowledge) -> DeclaredEmbedder:
         """The embedder of a new knowledge base. One that cannot be used is chosen later."""
         try:
             return self._embedders.declared(knowledge)
         except KnowledgeProblem:
-            return Choice(None)
+            return DeclaredEmbedder(None)
 
 
 async def _put(tx: Tx, knowledge_id: str, owner: str | None, new: NewContent, now: float) -> Content:

@@ -10,7 +10,7 @@ from musterd.knowledge.embedding import Embedder
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DeclaredEmbedder:
     """The embedder that a knowledge base declares. New contents are embedded with it.
 
     :param embedder: None: it is searched by words alone.
@@ -31,10 +31,10 @@ class Embedders:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._declared: dict[str, Choice] = {}
+        self._declared: dict[str, DeclaredEmbedder] = {}
         self._earlier: dict[str, Embedder | None] = {}
 
-    def declared(self, knowledge: Knowledge) -> Choice:
+    def declared(self, knowledge: Knowledge) -> DeclaredEmbedder:
         """The embedder that a knowledge base declares.
 
         :raises EmbedderFailed: it cannot be used.
@@ -64,8 +64,8 @@ class Embedders:
             self._earlier[base.embedder] = earlier if is_same else None
         return self._earlier[base.embedder]
 
-    def _choose(self, knowledge: Knowledge) -> Choice:
+    def _choose(self, knowledge: Knowledge) -> DeclaredEmbedder:
         if knowledge.search_type == "keyword" or not embedding.is_available(knowledge):
-            return Choice(None)
+            return DeclaredEmbedder(None)
         spec = knowledge.embedder if isinstance(knowledge.embedder, str) else None
-        return Choice(embedding.embedder_of(knowledge, self._settings), spec)
+        return DeclaredEmbedder(embedding.embedder_of(knowledge, self._settings), spec)

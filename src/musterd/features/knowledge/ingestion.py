@@ -43,7 +43,7 @@ CRASHED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class JobResources:
     """What jobs of this process work with.
 
     :param changed: called after each change that a client may wait for.
@@ -62,9 +62,9 @@ class Places:
 class Ingestion:
     """The jobs of a process."""
 
-    def __init__(self, places: Places, knowledge: Mapping[str, Knowledge]) -> None:
-        self._places = places
-        self._database = places.database
+    def __init__(self, resources: JobResources, knowledge: Mapping[str, Knowledge]) -> None:
+        self._resources = resources
+        self._database = resources.database
         self._knowledge = knowledge
         self._job: Content | None = None
 
@@ -81,7 +81,7 @@ class Ingestion:
                 self._job = None
                 raise
             self._job = None
-            self._places.changed()
+            self._resources.changed()
 
     async def release(self) -> None:
         """Leave the job to another process, because this one stops."""
@@ -96,7 +96,7 @@ class Ingestion:
         return self._job
 
     async def _claim(self) -> Content | None:
-        worker = self._places.worker
+        worker = self._resources.worker
         if not await self._database.read(lambda tx: store.has_job(tx, self._knowledge, worker)):
             return None
         return await self._database.write(lambda tx: store.claim(tx, self._knowledge, worker, clock.now()))
@@ -107,7 +107,7 @@ class Ingestion:
             if job.crashes >= store.MAX_CRASHES:
                 await self._fail(job, CRASHED)
                 return
-            await _Job(self._places, knowledge, job).run()
+            await _Job(self._resources, knowledge, job).run()
         except KnowledgeProblem as error:
             log.warning("content failed", content=job.id, knowledge=knowledge.id, reason=str(error))
             await self._fail(job, str(error))
@@ -136,9 +136,9 @@ class _LastBatch:
 class _Job:
     """One job."""
 
-    def __init__(self, places: Places, knowledge: Knowledge, job: Content) -> None:
-        self._places = places
-        self._database = places.database
+    def __init__(self, resources: JobResources, knowledge: Knowledge, job: Content) -> None:
+        self._resources = resources
+        self._database = resources.database
         self._knowledge = knowledge
         self._job = job
 
@@ -149,14 +149,14 @@ class _Job:
         """
         if self._job.chunk_total is None:
             await self._store_chunks(await self._read())
-        self._places.changed()
+        self._resources.changed()
         await self._publish(await self._embed())
 
     # --- read and split ---------------------------------------------------------------------------
 
     async def _read(self) -> list[StoredChunk]:
         job, source = self._job, await self._source()
-        sections = await reading.read(source, reader=job.reader, limits=self._places.limits)
+        sections = await reading.read(source, reader=job.reader, limits=self._resources.limits)
         faults.point("content_read")
         return await in_thread(self._split, sections, reading.kind_of(source, job.reader))
 
@@ -167,7 +167,7 @@ class _Job:
             characters=characters,
             overlap=min(self._job.chunk_overlap, characters - 1),
             kind=kind,
-            max_chunks=self._places.max_chunks,
+            max_chunks=self._resources.max_chunks,
         )
         return [StoredChunk.of(number, chunk.text, chunk.place) for number, chunk in enumerate(chunks)]
 
@@ -179,7 +179,7 @@ class _Job:
         if job.source is SourceKind.URL:
             file_name = sources.file_name(job.origin or "")
             if content is None:
-                page = await self._places.fetcher.fetch(job.origin or "")
+                page = await self._resources.fetcher.fetch(job.origin or "")
                 content, media_type = page.content, page.media_type
                 source = reading.Source(content=content, file_name=file_name, media_type=media_type)
                 kind = reading.kind_of(source, job.reader)
@@ -196,10 +196,10 @@ class _Job:
     async def _store_chunks(self, chunks: Sequence[StoredChunk]) -> None:
         if self._job.attempts > 1:
             # Those that an attempt has left that was cut off between two slices. They may differ from these.
-            await self._places.slices.until_done(self._remove_slice)
+            await self._resources.slices.until_done(self._remove_slice)
         slices = [chunks[start : start + SLICE] for start in range(0, len(chunks), SLICE)] or [[]]
-        await self._places.slices.each(slices[:-1], self._store_slice)
-        await self._places.slices.one(self._store_slice(slices[-1], total=len(chunks)))
+        await self._resources.slices.each(slices[:-1], self._store_slice)
+        await self._resources.slices.one(self._store_slice(slices[-1], total=len(chunks)))
         faults.point("content_split")
 
     async def _remove_slice(self, tx: Tx) -> int:
@@ -235,7 +235,7 @@ class _Job:
 
         :raises EmbedderFailed: the declared embedder cannot be used.
         """
-        embedder = self._places.embedders.declared(self._knowledge).embedder
+        embedder = self._resources.embedders.declared(self._knowledge).embedder
         if embedder is None:
             return _LastBatch()
         after = -1
@@ -249,7 +249,7 @@ class _Job:
             await self._database.write(
                 partial(self._store_vectors, embedder=embedder.name, vectors=vectors, done=after + 1)
             )
-            self._places.changed()
+            self._resources.changed()
             faults.point("content_embedded")
 
     async def _to_embed(self, embedder: Embedder, after: int) -> list[StoredChunk]:

@@ -12,7 +12,7 @@ from musterd.core import clock, faults
 from musterd.declare.knowledge import Knowledge
 from musterd.features.knowledge import chunk_store, store
 from musterd.features.knowledge.indexes import Indexes
-from musterd.features.knowledge.ingestion import SLICE, Places, embedded
+from musterd.features.knowledge.ingestion import SLICE, JobResources, embedded
 from musterd.features.knowledge.records import StoredBase, StoredChunk
 from musterd.knowledge.embedding import Embedder
 from musterd.knowledge.problems import KnowledgeProblem
@@ -50,10 +50,10 @@ class Reembedding:
     is looked through after the start, and later what was published since.
     """
 
-    def __init__(self, places: Places, knowledge: Mapping[str, Knowledge], indexes: Indexes) -> None:
-        self._places = places
+    def __init__(self, resources: JobResources, knowledge: Mapping[str, Knowledge], indexes: Indexes) -> None:
+        self._resources = resources
         self._indexes = indexes
-        self._database = places.database
+        self._database = resources.database
         self._knowledge = knowledge
         self._walks: dict[str, _Walk] = {}
         self._complete: dict[str, int] = {}
@@ -86,7 +86,7 @@ class Reembedding:
     async def _begin(self, base: StoredBase) -> _Walk | None:
         """A walk over the chunks that were published since the last one; None: there is nothing to do."""
         replaceable = self._replaceable.setdefault(base.id, base.embedder)
-        choice = self._places.embedders.declared(self._knowledge[base.id])
+        choice = self._resources.embedders.declared(self._knowledge[base.id])
         if choice.embedder is None or base.embedder not in (choice.name, replaceable):
             return None
         version = self._complete.get(base.id, -1)
@@ -112,7 +112,7 @@ class Reembedding:
         :raises KnowledgeProblem: this process cannot do it now.
         """
         base, embedder = walk.base, walk.embedder
-        if not await self._database.write(lambda tx: store.claim_base(tx, base.id, self._places.worker)):
+        if not await self._database.write(lambda tx: store.claim_base(tx, base.id, self._resources.worker)):
             raise KnowledgeProblem("another process does it")
         if chunks := await self._next(walk):
             vectors = await embedded(embedder, [chunk for _, chunk in chunks])
@@ -126,14 +126,14 @@ class Reembedding:
         self._complete[base.id] = base.version
         if walk.is_change and not await self._indexes.is_ready(base, embedder.name):
             raise KnowledgeProblem("the new vectors are being indexed")
-        if await self._database.write(lambda tx: _end(tx, walk, self._places.worker)):
+        if await self._database.write(lambda tx: _end(tx, walk, self._resources.worker)):
             self._replaceable[base.id] = embedder.name
             log.info("embedder of a knowledge base changed", knowledge=base.id, embedder=embedder.name)
             await self._remove_vectors(base.embedder)
 
     async def _remove_vectors(self, embedder: str | None) -> None:
         if embedder is not None:
-            await self._places.slices.until_done(lambda tx: chunk_store.remove_embedder(tx, embedder, SLICE))
+            await self._resources.slices.until_done(lambda tx: chunk_store.remove_embedder(tx, embedder, SLICE))
 
 
 async def _store(tx: Tx, walk: _Walk, ids: Collection[int], vectors: Mapping[str, bytes]) -> None:

@@ -17,7 +17,7 @@ from musterd.features.knowledge import folders, store
 from musterd.features.knowledge.contents import Contents
 from musterd.features.knowledge.fetching import Fetcher
 from musterd.features.knowledge.indexes import Indexes
-from musterd.features.knowledge.ingestion import Ingestion, Places
+from musterd.features.knowledge.ingestion import Ingestion, JobResources
 from musterd.features.knowledge.pgvector_upkeep import PgvectorUpkeep, require_pgvector
 from musterd.features.knowledge.records import NAME_LENGTH, Content, NewContent, SourceKind, Viewer
 from musterd.features.knowledge.reembedding import Reembedding
@@ -61,7 +61,7 @@ class KnowledgeService(Contents):
         self._knowledge: Mapping[str, Knowledge] = server.registry.knowledge
         self._pulse = Pulse()
         self._on_change = self._pulse.beat
-        places = Places(
+        resources = JobResources(
             database=server.database,
             slices=self._slices,
             embedders=self._embedders,
@@ -71,9 +71,9 @@ class KnowledgeService(Contents):
             worker=server.worker.worker_id,
             changed=self._pulse.beat,
         )
-        self._ingestion = Ingestion(places, self._knowledge)
+        self._ingestion = Ingestion(resources, self._knowledge)
         self._indexes = Indexes(server.database, settings)
-        self._reembedding = Reembedding(places, self._knowledge, self._indexes)
+        self._reembedding = Reembedding(resources, self._knowledge, self._indexes)
         self._pgvector: PgvectorUpkeep | None = None
         if settings.knowledge_pgvector:
             self._pgvector = PgvectorUpkeep(server.database, self._indexes, self._declared_embedder)
