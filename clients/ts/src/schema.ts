@@ -4617,12 +4617,6 @@ export interface components {
             forked_from_session_id: string;
         };
         /**
-         * Happening
-         * @description The kinds of webhook messages.
-         * @enum {string}
-         */
-        Happening: "run.completed" | "run.error" | "run.cancelled" | "run.paused" | "approval.pending";
-        /**
          * HealthResponse
          * @description The server accepts runs.
          */
@@ -9585,7 +9579,7 @@ export interface components {
              * @description The message's id, the same for each attempt.
              */
             id: string;
-            type: components["schemas"]["Happening"];
+            type: components["schemas"]["WebhookEvent"];
             /**
              * Url
              * @description The receiver; path and query are left out.
@@ -9625,7 +9619,7 @@ export interface components {
              * @description The message's id, the same for each attempt.
              */
             id: string;
-            type: components["schemas"]["Happening"];
+            type: components["schemas"]["WebhookEvent"];
             /**
              * Url
              * @description The receiver; path and query are left out.
@@ -9681,6 +9675,12 @@ export interface components {
             data: components["schemas"]["WebhookDelivery"][];
             meta: components["schemas"]["WebhookDeliveryMeta"];
         };
+        /**
+         * WebhookEvent
+         * @description The kinds of webhook messages.
+         * @enum {string}
+         */
+        WebhookEvent: "run.completed" | "run.error" | "run.cancelled" | "run.paused" | "approval.pending";
         /**
          * WorkflowData
          * @description The workflow of a session, with its steps as they are declared now.
