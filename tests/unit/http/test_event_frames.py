@@ -32,7 +32,7 @@ class FakeRuns:
 
         return SimpleNamespace(events_with_contents=events_with_contents)
 
-    async def named(self, root: RunRow, run_ids: Sequence[str]) -> list[RunView]:
+    async def members_by_ids(self, root: RunRow, run_ids: Sequence[str]) -> list[RunView]:
         self.read_ids += run_ids
         return [self.views[run_id] for run_id in run_ids]
 
