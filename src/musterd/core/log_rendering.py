@@ -1,4 +1,4 @@
-"""The text form of log lines, for the commands and for applications that embed musterd."""
+"""The text form of log lines and their printer, for the commands and for applications that embed musterd."""
 
 import contextlib
 import os

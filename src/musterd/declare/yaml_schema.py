@@ -51,8 +51,7 @@ def entry_of(cls: type, **overrides: Any) -> type[Entry]:
     fields: dict[str, Any] = {}
     for name, option in options_of(cls).items():
         if (kind := overrides.get(name, option.metadata["yaml"])) is not None:
-            doc = option.metadata["doc"]
-            fields[name] = (kind | None, Field(None, description=doc))
+            fields[name] = (kind | None, Field(None, description=option.metadata["doc"]))
     return create_model(cls.__name__, __base__=Entry, __doc__=f"One {cls.__name__.lower()}.", **fields)
 
 

@@ -44,7 +44,7 @@ from musterd.store.shards import SessionTx
 log = structlog.get_logger("musterd.engine")
 
 NOTHING_STORED = Recovered()
-"""What the first attempt of a run does_upkeep."""
+"""What the first attempt of a run recovers."""
 _NO_MEMBERS: Mapping[str, str] = {}
 
 

@@ -23,7 +23,7 @@ from musterd.loop.assignment import Assignment
 from musterd.loop.history import member_history
 from musterd.loop.members import Drivable, drive_member, member_start
 from musterd.loop.run_tree import RunTree
-from musterd.loop.steps import Intent, ToolStep
+from musterd.loop.steps import Intent, MemberStart, ToolStep
 from musterd.loop.structured_answers import AnswerForm, AnswerInvalid
 from musterd.loop.tool_results import within_limit
 from musterd.wire.metrics import run_metrics
@@ -65,18 +65,17 @@ async def drive_step_run(walk: "Walk", position: Position, step_run: StepRun) ->
         is_followed=position.is_followed,
         keeps_content_apart=True,
     )
-    if (refusal := _refusal(walk, step_run)) is not None:
-
-        async def refuse() -> ToolStep:
-            return refusal
-
-        await tree.steps.intend([intent], [])
-        return await tree.steps.tool(intent, refuse, never_asks)
-    start = member_start(tree, walk.run, step_run.component, path, step_run.message, position.head)
+    refusal, starts = _refusal(walk, step_run), list[MemberStart]()
+    if refusal is None:
+        starts.append(member_start(tree, walk.run, step_run.component, path, step_run.message, position.head))
     # The row of the run is committed with the intent. A crash between two commits would leave an intent whose run
     # cannot be seen or cancelled, or a run that no step waits for.
-    await tree.steps.intend([intent], [start])
-    return await tree.steps.tool(intent, lambda: _drive(walk, position, step_run), never_asks)
+    await tree.steps.intend([intent], starts)
+
+    async def drive() -> ToolStep:
+        return await _drive(walk, position, step_run) if refusal is None else refusal
+
+    return await tree.steps.tool(intent, drive, never_asks)
 
 
 def _refusal(walk: "Walk", step_run: StepRun) -> ToolStep | None:

@@ -74,10 +74,8 @@ async def get_run(
     served any more.
     """
     ref = RunRef(component, run_id, query.session_id, caller)
-    is_summary, wait_seconds = (
-        query.view is RunDetailLevel.SUMMARY,
-        min(query.wait or 0.0, server.settings.wait_max_seconds),
-    )
+    is_summary = query.view is RunDetailLevel.SUMMARY
+    wait_seconds = min(query.wait or 0.0, server.settings.wait_max_seconds)
     view = None
     if wait_seconds > 0 or not is_summary:  # a summary is read without the conversation, which may be long
         async with validity_of(request).held():

@@ -72,17 +72,17 @@ class RunAnswers:
     headers: IdempotencyHeaders
 
     async def accept(
-        self, run_id: str, accepting: Accepting, form: AnswerMode, *, shows_all_events: bool = True
+        self, run_id: str, accepting: Accepting, mode: AnswerMode, *, shows_all_events: bool = True
     ) -> Response:
         """Accept a new run, and answer.
 
         :param run_id: the id that the run gets unless the same request was received before.
         """
-        if form == "stream":
+        if mode == "stream":
             return await self._stream_of_new_run(run_id, accepting, shows_all_events=shows_all_events)
         accepted = await accepting
         release_body(self.request)
-        if form == "receipt":
+        if mode == "receipt":
             answer = await self.receipt(accepted.run, shows_state=accepted.is_repeated)
         else:
             answer = await self.output(accepted.run)

@@ -156,7 +156,7 @@ class Server:
         noting = asyncio.create_task(self.lag.repeat())
         try:
             self._add_duties()
-            await self._start_engine()
+            await self._start_worker()
             if self._process_role.does_upkeep:
                 self.webhooks.start()
             self.resources.models.warm(model for component in self.components() for model in models_of(component))
@@ -173,7 +173,7 @@ class Server:
             self._threads.shutdown()
             self.loop = None
 
-    async def _start_engine(self) -> None:
+    async def _start_worker(self) -> None:
         try:
             if self._process_role.does_upkeep:
                 await self._start_features()

@@ -62,7 +62,7 @@ async def get_status(server: Server, readiness: Readiness, request: Request) -> 
         "started_at": round(server.card.started_at, 3),
         "now": round(clock.now(), 3),
         "checks": [{"name": name, "ok": name not in problems, "problem": problems.get(name)} for name in names],
-        "processes": [] if stored is None else [_process(worker, server.bus) for worker in stored.workers],
+        "processes": [] if stored is None else [_process(announced, server.bus) for announced in stored.workers],
         "slots": {"used": len(worker.live_attempts()), "limit": settings.concurrency},
         "queue": None if stored is None else queue_status(stored.stats),
         "database": database_status(

@@ -166,8 +166,8 @@ class TranslatedStatements(Generic[T]):
 
     def __call__(self, statement: Statement) -> T:
         """The statement's text."""
-        # By name, so two different texts must not share a name. Texts that are composed for one
-        # request would fill the cache.
+        # By name, so two different texts must not share a name. Texts that are composed for one request would fill the
+        # cache.
         text = self._texts.get(statement.name)
         if text is None:
             text = self._translate(statement.text)

@@ -12,6 +12,9 @@ log = structlog.get_logger("musterd.store")
 QUIET_SECONDS = 5.0
 """An outage is logged again after this time, and not with every transaction that fails."""
 
+CHECK_LOG = "check the server's log"
+"""The advice for an error that is not known."""
+
 Advice = tuple[str, str]
 _GONE: Advice = ("the server is gone", "start it, or check that it is reachable")
 _STARTING: Advice = ("the server is starting or stopping", "wait, or start it")
@@ -95,7 +98,7 @@ def advice(error: psycopg.Error) -> Advice:
     state = error.sqlstate
     if state is not None:
         known = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
-        return known or (_first_line(error), "check the server's log")
+        return known or (_first_line(error), CHECK_LOG)
     if isinstance(error, psycopg.ProgrammingError):
         return _WRONG_URL  # never the error's own text, which quotes the password
     text = str(error)
@@ -104,7 +107,7 @@ def advice(error: psycopg.Error) -> Advice:
             return problem_and_cure
     if isinstance(error, psycopg.OperationalError):
         return _GONE if "connection" in text else (_first_line(error), "check the URL and the server")
-    return _first_line(error), "check the server's log"
+    return _first_line(error), CHECK_LOG
 
 
 def is_database_fault(error: psycopg.Error) -> bool:

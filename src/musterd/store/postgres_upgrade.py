@@ -13,7 +13,7 @@ from psycopg import conninfo
 from psycopg.rows import scalar_row, tuple_row
 
 from musterd.core.errors import StartError
-from musterd.store.postgres_errors import advice, place
+from musterd.store.postgres_errors import CHECK_LOG, advice, place
 from musterd.store.schema import HEAD, migrate_to_head, require_columns, require_known
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _migrate(connection: psycopg.Connection[Any], database: str, name: Any) -> N
                 f"{database}: role {connection.info.user} may not create tables — start once with a role that may, "
                 "then grant this one SELECT, INSERT, UPDATE and DELETE on all tables"
             ) from error
-        problem, cure = advice(cause) if isinstance(cause, psycopg.Error) else (str(cause), "check the server's log")
+        problem, cure = advice(cause) if isinstance(cause, psycopg.Error) else (str(cause), CHECK_LOG)
         raise StartError(f"{database}: the schema could not be brought up to date: {problem} — {cure}") from error
     finally:
         connection.autocommit, connection.row_factory = True, scalar_row

@@ -10,6 +10,8 @@ from musterd.core.errors import StoreUnavailable
 
 log = structlog.get_logger("musterd.store")
 
+CHECK_FILE = "check the file and its volume"
+"""The advice for an error that is not known."""
 _ADVICE: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: ("the disk is full", "free space on its volume"),
     sqlite3.SQLITE_READONLY: (
@@ -42,7 +44,7 @@ def advice(error: sqlite3.Error, path: Path) -> tuple[str, str]:
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
     if code == sqlite3.SQLITE_IOERR and _is_full(path):  # SQLite reports this if it cannot extend the WAL index
         code = sqlite3.SQLITE_FULL
-    return _ADVICE.get(code, (str(error), "check the file and its volume"))
+    return _ADVICE.get(code, (str(error), CHECK_FILE))
 
 
 def _is_full(path: Path) -> bool:

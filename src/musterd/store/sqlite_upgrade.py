@@ -12,7 +12,7 @@ from pathlib import Path
 from musterd.core.errors import StartError
 from musterd.store.owner_files import make_owner_only, open_owner_only
 from musterd.store.schema import COLUMNS_SQLITE, HEAD, SCHEMA, migrate_to_head, require_columns, require_known
-from musterd.store.sqlite_errors import advice
+from musterd.store.sqlite_errors import CHECK_FILE, advice
 
 BUSY_SECONDS = 5.0
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "glusterfs"})
@@ -183,9 +183,7 @@ def _migrate(path: Path, revision: str | None) -> None:
             plain.execute("PRAGMA journal_mode = WAL")
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        problem, cure = (
-            advice(cause, path) if isinstance(cause, sqlite3.Error) else (str(cause), "check the file and its volume")
-        )
+        problem, cure = advice(cause, path) if isinstance(cause, sqlite3.Error) else (str(cause), CHECK_FILE)
         raise StartError(f"{path}: the schema could not be brought up to date: {problem} — {cure}") from error
     finally:
         engine.dispose()

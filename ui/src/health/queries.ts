@@ -10,14 +10,7 @@ const STATUS_MS = 5_000;
 export function useServerStatus() {
   return useQuery({
     queryKey: ["server", "status"],
-    queryFn: async ({ signal }): Promise<ServerStatus | null> => {
-      try {
-        return (await dataOf(api.GET("/-/status", { signal }))) as ServerStatus;
-      } catch (error) {
-        if (isForbidden(error)) return null;
-        throw error;
-      }
-    },
+    queryFn: ({ signal }) => unlessForbidden(dataOf(api.GET("/-/status", { signal })) as Promise<ServerStatus>),
     refetchInterval: (query) => (query.state.data === null ? false : STATUS_MS),
     retry: false, // it is asked for again soon, and until then the page says why there is no answer
   });
@@ -47,14 +40,9 @@ export function useUsageToday() {
     queryKey: ["server", "usage"],
     queryFn: async ({ signal }): Promise<DayUsage | null> => {
       const today = new Date().toISOString().slice(0, 10);
-      try {
-        const query = { starting_date: today, ending_date: today };
-        const answer = await dataOf(api.GET("/metrics", { params: { query }, signal }));
-        return answer.metrics.find((day) => day.date.startsWith(today)) ?? null;
-      } catch (error) {
-        if (isForbidden(error)) return null;
-        throw error;
-      }
+      const query = { starting_date: today, ending_date: today };
+      const answer = await unlessForbidden(dataOf(api.GET("/metrics", { params: { query }, signal })));
+      return answer?.metrics.find((day) => day.date.startsWith(today)) ?? null;
     },
     refetchInterval: 60_000,
   });
@@ -62,8 +50,14 @@ export function useUsageToday() {
 
 export type DayUsage = Schemas["DayAggregatedMetrics"];
 
-function isForbidden(error: unknown): boolean {
-  return error instanceof ApiError && (error.status === 403 || error.status === 404);
+/** An answer; null if the key does not cover it. */
+async function unlessForbidden<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 403 || error.status === 404)) return null;
+    throw error;
+  }
 }
 
 export function isRefused(error: unknown): boolean {

@@ -13,8 +13,10 @@ export default function RunPage({ runId }: { runId: string }) {
   const rootId = run.data?.root_run_id;
   const isMember = rootId !== undefined && rootId !== runId;
   const member = encodeURIComponent(runId);
-  const inRoot = `/runs/${encodeURIComponent(rootId ?? "")}?view=transcript&member=${member}`;
-  useRedirect(`/runs/${member}`, isMember ? inRoot : null);
+  useRedirect(
+    `/runs/${member}`,
+    isMember ? `/runs/${encodeURIComponent(rootId)}?view=transcript&member=${member}` : null,
+  );
 
   const isLoading = run.isPending || isMember;
   if (isLoading || run.data === undefined) {

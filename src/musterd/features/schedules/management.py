@@ -138,7 +138,8 @@ class Schedules:
             is_own = schedule.owner == caller.user_id and schedule.declared is None
             maker = maker_of(principal) if is_own else schedule.maker
             if changed == schedule and is_enabled == schedule.enabled:
-                await store.change(tx, replace(schedule, maker=maker))  # saved again, to renew its rights
+                if is_own:  # saved again, to renew its rights
+                    await store.change(tx, replace(schedule, maker=maker))
                 return schedule
             if changed != schedule:
                 if schedule.declared is not None:
