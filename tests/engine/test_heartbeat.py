@@ -31,10 +31,18 @@ class Watch:
 
     def __init__(self, free: set[str] | None = None) -> None:
         self.now, self.free = 100.0, free or set()
-        self.observer = HeartbeatObserver("own", lambda worker: worker in self.free, 4.0, lambda: self.now)
+        self.own_beat_at, self.is_cut_off = self.now, False
+        self.observer = HeartbeatObserver(
+            "own", lambda: self.own_beat_at, lambda worker: worker in self.free, 4.0, 1.0, lambda: self.now
+        )
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        if not self.is_cut_off:
+            self.own_beat_at = self.now
 
     def look(self, seconds: float, **beats: int | None) -> list[str]:
-        self.now += seconds
+        self.wait(seconds)
         return list(self.observer.look(beats))
 
 
@@ -67,11 +75,30 @@ def test_an_observer_that_was_stopped_itself_knows_nothing_of_the_time_it_missed
     assert watch.look(1, w=2) == []
 
 
+def test_silence_does_not_count_while_the_observer_stores_no_heartbeat_itself() -> None:
+    watch = Watch()
+    watch.look(0, w=1)
+    watch.look(1, w=1)
+    watch.is_cut_off = True
+    assert [watch.look(1, w=1) for _ in range(10)] == [[]] * 10
+    watch.is_cut_off = False
+    assert [watch.look(1, w=1) for _ in range(3)] == [[], [], []], "the other one needs time for its next heartbeat"
+    assert watch.look(2, w=1) == ["w"]
+
+
+def test_counters_start_again_after_an_outage_in_which_nothing_could_be_read() -> None:
+    watch = Watch()
+    watch.look(0, w=1)
+    watch.look(1.9, w=1)
+    assert watch.look(10, w=1) == []
+    assert [watch.look(1.5, w=1) for _ in range(3)] == [[], [], ["w"]]
+
+
 def test_beats_between_two_looks_count() -> None:
     watch = Watch()
     watch.look(0, w=1, other=1)
     for _ in range(3):
-        watch.now += 1
+        watch.wait(1)
         watch.observer.note({"w": 1, "other": 1})
     assert watch.look(1, w=1, other=2) == ["w"]
     watch.observer.note({"w": 1})

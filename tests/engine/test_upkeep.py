@@ -260,12 +260,12 @@ async def test_a_turn_without_time_leaves_full_batches_to_the_next_one(
 async def test_a_worker_whose_runs_cannot_be_released_delays_nothing_else(
     engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release = workers.release_runs
+    release = workers.release_silent
 
-    async def refuse_one(tx: Tx, worker: str, now: float, *, crashed: bool) -> Released:
+    async def refuse_one(tx: Tx, worker: str, heartbeat: int | None, now: float) -> Released | None:
         if worker == "broken":
             raise KeyError("a column that this version does not know")
-        return await release(tx, worker, now, crashed=crashed)
+        return await release(tx, worker, heartbeat, now)
 
     async with engines(**PATIENT) as harness:
         done_at = harness.engine.upkeep.last_done_at
@@ -274,13 +274,36 @@ async def test_a_worker_whose_runs_cannot_be_released_delays_nothing_else(
         await harness.records.execute("UPDATE runs SET worker = 'broken' WHERE run_id = 'r1'")
         await harness.records.accept("r3", "s3", row={"not_before": 2.0})
         await harness.records.accept("r4", "s4")
-        monkeypatch.setattr(workers, "release_runs", refuse_one)
+        monkeypatch.setattr(workers, "release_silent", refuse_one)
         await harness.engine.upkeep.once()
         for run_id in ("r2", "r3", "r4"):
             assert (await harness.end_of(run_id)).row.state is RunState.COMPLETED
         assert (await harness.records.row("r1")).state is RunState.RUNNING
         assert harness.engine.upkeep.last_done_at == done_at, "a turn with a failure is not complete"
         monkeypatch.undo()
+        await harness.engine.upkeep.once()
+        assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
+
+
+async def test_a_worker_that_beats_before_its_runs_are_released_keeps_them(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engines(**PATIENT) as harness:
+        await crashed_run(harness, "r1")
+        await harness.database.write(lambda tx: workers.add(tx, "gone", [], HERE))
+        bus = harness.server.bus
+        find_dead = bus.find_dead
+
+        async def beat_late(beats: Any) -> list[str]:
+            dead = await find_dead(beats)
+            await harness.database.write(lambda tx: workers.beat_always(tx, "gone", 5.0))
+            return dead
+
+        with monkeypatch.context() as patches:
+            patches.setattr(bus, "find_dead", beat_late)
+            await harness.engine.upkeep.once()
+        row = await harness.records.row("r1")
+        assert (row.state, row.worker) == (RunState.RUNNING, "gone")
         await harness.engine.upkeep.once()
         assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
 

@@ -101,22 +101,33 @@ class _Seen:
 class HeartbeatObserver:
     """Finds the silent workers, which seem to be dead.
 
+    Time in which this process stored no heartbeat does not count: the database may have refused those of the others for
+    the same reason.
+
     :param own: the id of this process's worker, which is not observed.
+    :param own_beat_at: when this process's last stored heartbeat began, on ``monotonic``.
     :param has_free_lock: whether a worker's lock is free, so the worker is dead. Never true if workers may be on other
         hosts.
     :param dead_seconds: how long a counter may stand still before its worker is silent.
+    :param beat_seconds: the interval of this process's heartbeats.
     """
 
     def __init__(
         self,
         own: str,
+        own_beat_at: Callable[[], float],
         has_free_lock: Callable[[str], bool],
         dead_seconds: float,
+        beat_seconds: float,
         monotonic: Callable[[], float] = clock.monotonic,
     ) -> None:
         self.own = own
+        self._own_beat_at = own_beat_at
         self._has_free_lock = has_free_lock
         self._dead_seconds = dead_seconds
+        # Shorter than `dead_seconds` by the age that another worker's counter can have when the database stops storing.
+        self._cut_off_seconds = max(dead_seconds / 2, 2 * beat_seconds)
+        self._noted_own_beat_at = own_beat_at()
         self._monotonic = monotonic
         self._seen: dict[str, _Seen] = {}
         self._silent: dict[str, float] = {}
@@ -156,7 +167,11 @@ class HeartbeatObserver:
         A worker that holds runs but has no row in ``workers`` has no counter (None). It counts as standing still from
         the first look on, so its runs are released as well.
         """
-        now = self._monotonic()
+        now, own_beat_at = self._monotonic(), self._own_beat_at()
+        # Cut off from the database, now or since the last look. Then every counter starts again from 0, so that the
+        # other workers have time to store a heartbeat when the database stores them again.
+        is_cut_off = max(now - own_beat_at, own_beat_at - self._noted_own_beat_at) > self._cut_off_seconds
+        self._noted_own_beat_at = own_beat_at
         announced = {worker for worker, seen in self._seen.items() if seen.beat is not None}
         for gone in announced - beats.keys():
             del self._seen[gone]
@@ -164,7 +179,7 @@ class HeartbeatObserver:
             if worker == self.own:
                 continue
             previous, current = self._seen.get(worker), _Seen(beat, now)
-            if previous is not None and previous.beat == beat:
+            if previous is not None and previous.beat == beat and not is_cut_off:
                 # Bounded: if this process stood still, the other one may have stood still with it, as on a suspended
                 # host.
                 current.still_seconds = previous.still_seconds + min(now - previous.at, LONGEST_LOOK_SECONDS)

@@ -39,8 +39,14 @@ class Membership:
         self._late_seconds = max(settings.dead_seconds, 2 * settings.beat_seconds)
         self._on_first_other = on_first_other
         self._locks = database.locks()
-        self._observer = HeartbeatObserver(self.worker_id, self._locks.is_free, settings.dead_seconds)
         self._heartbeat: Heartbeat | None = None
+        self._observer = HeartbeatObserver(
+            self.worker_id,
+            lambda: clock.monotonic() - self.silent_seconds,
+            self._locks.is_free,
+            settings.dead_seconds,
+            settings.beat_seconds,
+        )
         self._announce: Call | None = None
         self._on_rejoined: Call | None = None
         self._rejoining: asyncio.Task[None] | None = None

@@ -119,7 +119,10 @@ class Upkeep:
         due = await self._database.scan(lambda tx: probes.due(tx, clock.now()))
         ends_at = clock.monotonic() + self._period_seconds
         steps = [
-            *(partial(self._reassign_runs_of, worker) for worker in await self._bus.find_dead(due.beats)),
+            *(
+                partial(self._reassign_runs_of, worker, due.beats[worker])
+                for worker in await self._bus.find_dead(due.beats)
+            ),
             partial(self._move_scheduled, due, ends_at),
             partial(self._expire, due, ends_at),
             partial(self._cancel_deleted, due),
@@ -187,12 +190,15 @@ class Upkeep:
             self._listener.wake()
         self._listener.suspects_ready(is_any=has_suspect)
 
-    async def _reassign_runs_of(self, worker: str) -> None:
+    async def _reassign_runs_of(self, worker: str, heartbeat: int | None) -> None:
         faults.point("taking_over")
         # One transaction removes the worker's row and makes its runs ready, so another process that also found the
         # worker dead finds nothing left. If the worker still lives, the fence refuses its writes from now on.
-        released = await self._database.write(lambda tx: workers.release_runs(tx, worker, clock.now(), crashed=True))
+        released = await self._database.write(lambda tx: workers.release_silent(tx, worker, heartbeat, clock.now()))
         faults.point("taken_over")
+        if released is None:
+            log.info("a worker that seemed dead stored a heartbeat", worker=worker)
+            return
         # Only after the commit: a missing lock marks a worker as dead, even one that only stood still and goes on.
         self._bus.membership.remove(worker)
         for run in released.ready:

@@ -57,6 +57,7 @@ LOCK_SESSIONS = Statement(
                             WHERE state = 'running' AND parent_id IS NULL AND worker = :worker)
        ORDER BY session_id LOCK_ROW""",
 )
+LOCK_HEARTBEAT = Statement("worker_lock_heartbeat", "SELECT heartbeat FROM workers WHERE id = :id LOCK_ROW")
 RUNNING = Statement(
     "worker_runs",
     f"""SELECT {RUN_COLUMNS}, crashes_in_all, (SELECT beaten_at FROM workers WHERE id = :worker) AS beaten_at FROM runs
@@ -222,10 +223,29 @@ async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> Rel
     All in one transaction: if this process dies in the middle, the worker is still announced with all its runs, and
     another process releases them.
     """
+    await tx.all(LOCK_SESSIONS, {"worker": worker})
+    return await _release_locked(tx, worker, now, crashed=crashed)
+
+
+async def release_silent(tx: Tx, worker: str, heartbeat: int | None, now: float) -> Released | None:
+    """Release all runs of a worker that seems to be dead, and remove its announcement.
+
+    :param heartbeat: its counter when it was last seen, or None if it was not announced.
+    :return: None if the worker has stored a heartbeat since then, so it lives and nothing was released.
+    """
+    await tx.all(LOCK_SESSIONS, {"worker": worker})
+    # After the wait for the sessions, in which the worker may have beaten. Locked, so that it does not beat from here
+    # on.
+    row = await tx.one(LOCK_HEARTBEAT, {"id": worker})
+    if (None if row is None else row["heartbeat"]) != heartbeat:
+        return None
+    return await _release_locked(tx, worker, now, crashed=True)
+
+
+async def _release_locked(tx: Tx, worker: str, now: float, *, crashed: bool) -> Released:
     released = Released()
     # Sessions first, then runs. RUNNING is read after the wait for the sessions, so it leaves out runs that another
     # process has released meanwhile, and no crash is counted twice.
-    await tx.all(LOCK_SESSIONS, {"worker": worker})
     for row in await tx.all(RUNNING, {"worker": worker}):
         run = run_row(row)
         session = SessionTx(tx, run.session_id)
