@@ -21,6 +21,8 @@ from musterd.core.states import RunState
 from musterd.engine import attempt_execution
 from musterd.service.run_ref import RunRef
 from musterd.store import events as events_of_runs
+from musterd.store import pauses
+from musterd.store.attempt_writes import Settled
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_calls, check_each_event_once
 from tests.support.engine import NOBODY, EngineHarness, read_all
@@ -246,6 +248,35 @@ async def test_a_call_over_the_limit_is_refused_before_a_person_is_asked(engines
 
 
 # --- crashes -----------------------------------------------------------------------------------------------
+
+
+async def test_a_decision_that_the_loop_never_acts_on_does_not_use_up_the_processor(
+    engines: Engines, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause, refusals, waits = pauses.pause, 8, list[float]()
+
+    async def refuse(*args: Any) -> Settled:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise pauses.DecisionStored
+        return await pause(*args)
+
+    class Clock:
+        monotonic = staticmethod(clock.monotonic)
+
+        @staticmethod
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+
+    monkeypatch.setattr(pauses, "pause", refuse)
+    monkeypatch.setattr(attempt_execution, "clock", Clock)
+    monkeypatch.setattr(attempt_execution, "SHORT_DRIVE_SECONDS", 60.0)
+    async with engines(teams=[desk.team()]) as harness:
+        (requirement,) = waiting(await harness.run(LEADERS, "r1"))
+        assert waits == [0.02, 0.04, 0.08]
+        await decide(harness, requirement["id"])
+        assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
 
 
 async def test_a_decision_outlives_the_worker_that_did_not_act_on_it(engines: Engines, desk: Desk) -> None:

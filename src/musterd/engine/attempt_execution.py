@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from musterd.core import flush_window
+from musterd.core import clock, flush_window
 from musterd.core.errors import HandedOver, LeaseLost, RunFailed, RunRejected
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
@@ -59,6 +59,9 @@ log = structlog.get_logger("musterd.engine")
 
 LOOP_STOP_SECONDS = STOP_SECONDS + 1.0
 """How long the loop may take to end after it was cancelled. Longer than user code may take, whose end it records."""
+SHORT_DRIVE_SECONDS = 1.0
+SHORT_DRIVES_AT_ONCE = 5
+MAX_RESUME_WAIT_SECONDS = 5.0
 INTERNAL = "The run failed inside the server. Its log has the details under this run's id."
 
 
@@ -92,8 +95,10 @@ async def execute_traced(attempt: Attempt, spans: "Spans") -> Settled | Unsettle
 
 async def drive_and_settle(attempt: Attempt) -> Settled | Unsettled:
     """Drive the run, and store its end or pause."""
+    short_drives = 0
     try:
         while True:
+            began_at = clock.monotonic()
             result = await drive(attempt)
             try:
                 return await settle(attempt, result)
@@ -102,6 +107,8 @@ async def drive_and_settle(attempt: Attempt) -> Settled | Unsettled:
                 # the decision would never be acted on. So the loop runs again, over what is stored.
                 attempt.loop = None
                 attempt.resumes += 1
+                short_drives = short_drives + 1 if clock.monotonic() - began_at < SHORT_DRIVE_SECONDS else 0
+                await wait_before_resume(attempt, short_drives)
     except LeaseLost:
         log.warning("attempt lost its run", run_id=attempt.run.run_id, attempt=attempt.number)
         attempt.resources.metrics.leases_lost.add()
@@ -110,6 +117,18 @@ async def drive_and_settle(attempt: Attempt) -> Settled | Unsettled:
         return Unsettled.HANDED_OVER
     finally:
         close(attempt)
+
+
+async def wait_before_resume(attempt: Attempt, short_drives: int) -> None:
+    """Wait before the loop runs again because of a decision, if it has run for short times only.
+
+    Decisions that come one after another cause a few short drives. A decision that the loop never acts on, by a fault,
+    causes them without end, and must not use up the processor.
+    """
+    if short_drives > SHORT_DRIVES_AT_ONCE:
+        seconds = min(0.01 * 2 ** (short_drives - SHORT_DRIVES_AT_ONCE), MAX_RESUME_WAIT_SECONDS)
+        log.warning("a decision keeps the run from pausing", run_id=attempt.run.run_id, drives=short_drives)
+        await clock.sleep(seconds)
 
 
 async def drive(attempt: Attempt) -> DriveResult:
