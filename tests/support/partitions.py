@@ -64,6 +64,7 @@ SCATTERS: Mapping[str, Sequence[str]] = {
         "worker_seen",
         "worker_lock_sessions",
         "worker_runs",
+        "worker_running_attempts",
         "components_waiting",
     ),
     "it counts the runs of all sessions, for a limit, for metrics or for musterd doctor": (

@@ -104,9 +104,9 @@ class Upkeep:
         """Repeat upkeep until cancelled. Long work has tasks of its own."""
         async with asyncio.TaskGroup() as tasks:
             for once in (self.once, self.retention.once, self.deletions.once):
-                tasks.create_task(_repeat(once, partial(self._bus.upkeep_turn, period_seconds)))
+                tasks.create_task(repeat(once, partial(self._bus.upkeep_turn, period_seconds)))
             for duty in self.duties:
-                tasks.create_task(_repeat(duty.work, partial(duty.until_due, period_seconds)))
+                tasks.create_task(repeat(duty.work, partial(duty.until_due, period_seconds)))
 
     async def once(self) -> None:
         """Do everything that is due now.
@@ -259,7 +259,8 @@ async def _succeeds(work: Work) -> bool:
     return True
 
 
-async def _repeat(work: Work, wait: Work) -> None:
+async def repeat(work: Work, wait: Work) -> None:
+    """Do the work after each wait, until cancelled. A failure is logged, and the next turn follows all the same."""
     while True:
         await wait()
         try:

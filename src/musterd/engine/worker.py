@@ -25,7 +25,8 @@ from musterd.engine.probation import Probation
 from musterd.engine.process_role import ProcessRole, component_key
 from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
-from musterd.engine.upkeep import Upkeep
+from musterd.engine.undriven_runs import LOOK_SECONDS, UndrivenRuns
+from musterd.engine.upkeep import Upkeep, repeat
 from musterd.store import claims, suspects, workers
 from musterd.store.attempt_writes import Settled
 from musterd.store.cancels import StopResult
@@ -82,6 +83,7 @@ class Worker:
         self.instance_id = ""
         self.upkeep = Upkeep(resources, self.components, self)
         self._changed_rows = ChangedRows(resources.database, resources.broadcaster, self)
+        self.undriven_runs = UndrivenRuns(resources.database, self.worker_id, self, self._give_back)
 
     async def start(self) -> None:
         """Announce this worker, reassign the runs of dead workers, and begin to claim."""
@@ -93,6 +95,9 @@ class Worker:
             # and its runs continue at once.
             await self.upkeep.once()
             self._periodic.append(asyncio.create_task(self.upkeep.repeat(settings.upkeep_seconds)))
+        if self.components:
+            look_again = partial(clock.sleep, LOOK_SECONDS)
+            self._periodic.append(asyncio.create_task(repeat(self.undriven_runs.look, look_again)))
         self.is_ready = not self._is_stopping  # a stop may have begun during one of the awaits above
         self._claimer = asyncio.create_task(self._claim_until_stopped())
         self._wake.set()
@@ -276,6 +281,10 @@ class Worker:
     def drives(self, root_id: str) -> bool:
         """Whether this process drives the run."""
         return root_id in self._live
+
+    def is_any_about_to_begin(self) -> bool:
+        """Whether runs may be stored as running here whose attempts do not exist yet."""
+        return self._slots.reserved > 0
 
     def claimable_components(self) -> list[str]:
         """The components whose runs can be claimed now."""

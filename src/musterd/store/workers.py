@@ -13,7 +13,7 @@ from musterd.store import crashes as crashes_rule
 from musterd.store.cancels import StopResult
 from musterd.store.crashes import Crashes
 from musterd.store.database import Statement, Tx
-from musterd.store.rows import RUN_COLUMNS, run_row
+from musterd.store.rows import GET_RUN_BY_ID, RUN_COLUMNS, run_row
 from musterd.store.shards import SessionTx
 
 ADD = Statement(
@@ -62,6 +62,10 @@ RUNNING = Statement(
     "worker_runs",
     f"""SELECT {RUN_COLUMNS}, crashes_in_all, (SELECT beaten_at FROM workers WHERE id = :worker) AS beaten_at FROM runs
         WHERE state = 'running' AND parent_id IS NULL AND worker = :worker LOCK_ROW""",
+)
+RUNNING_ATTEMPTS = Statement(
+    "worker_running_attempts",
+    "SELECT run_id, attempt FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker = :worker",
 )
 CRASHES = Statement("run_crashes", "SELECT crashes_in_all FROM runs WHERE run_id = :run_id AND shard = :shard")
 COUNT_CRASH = Statement(
@@ -177,6 +181,18 @@ async def beat(tx: Tx, worker: str, now: float) -> dict[str, int]:
 async def beat_always(tx: Tx, worker: str, now: float) -> bool:
     """Advance a worker's counter in any case. False: the worker is no longer announced."""
     return await tx.run(BEAT, {"id": worker, "now": now}) > 0
+
+
+async def running(tx: Tx, worker: str) -> set[tuple[str, int]]:
+    """The ids of the root runs that are stored as running in a worker, with the numbers of their attempts."""
+    return {(row["run_id"], row["attempt"]) for row in await tx.all(RUNNING_ATTEMPTS, {"worker": worker})}
+
+
+async def running_run(tx: Tx, run_id: str, attempt: int) -> RunRow | None:
+    """A root run, if it is running in this attempt."""
+    row = await tx.one(GET_RUN_BY_ID, {"run_id": run_id})
+    run = None if row is None else run_row(row)
+    return run if run is not None and run.state is RunState.RUNNING and run.attempt == attempt else None
 
 
 async def unserved(tx: Tx) -> list[str]:
