@@ -244,3 +244,27 @@ async def test_tools_find_what_came_with_the_request(database: Path, sends: bool
             call = "[[TOOL measure {}]]" if to.startswith("agents") else "[[DELEGATE painter: <TOOL measure {}>]]"
             done = await client.run(call, to=to, files=upload)
             assert f"images b.png {len(PNG)}, files c.txt 3" in done["content"]
+
+
+@pytest.mark.parametrize("is_waiting", [False, True])
+async def test_a_continuation_that_was_cancelled_leaves_the_media_for_the_next_one(
+    database: Path, *, is_waiting: bool
+) -> None:
+    model = HeldModel()
+    upload = ("files", ("b.png", PNG + b"2", "image/png"))
+    async with in_process(app_on(database, served=served(model, store_media=False)), model) as client:
+        path, fields = "/agents/painter/runs/failed/continue", {"session_id": "s1", "stream": "false"}
+        await client.run("[[ERROR 400]]", to="agents/painter", session_id="s1", run_id="failed", files=[upload])
+        hold = model.hold("wait" if is_waiting else "[[ERROR 400]]")
+        if is_waiting:
+            await client.post("wait", to="agents/painter", session_id="s1", background="true")
+            await hold.reached.wait()
+        fork = (await client.http.post(path, data={**fields, "background": "true"})).json()["run_id"]
+        await hold.reached.wait()
+        await client.http.post(f"/agents/painter/runs/{fork}/cancel")
+        cancelled = await client.get(f"/agents/painter/runs/{fork}", session_id="s1", wait=30)
+        assert cancelled["status"] == "CANCELLED"
+        hold.release()
+        again = (await client.http.post(path, data=fields)).json()
+        assert again["content"] == "fake model error 400"
+        assert shown_to(model, -1) == [PNG + b"2"]

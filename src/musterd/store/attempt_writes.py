@@ -278,7 +278,8 @@ async def finish(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     await tx.run(transitions.CLOSE_MEMBERS[member_state], {"root": lease.root_id, "now": end.at})
     await approvals.close(tx, lease.root_id)
     if lease.drops_media and end.state is not RunState.ERROR:  # a fork of a failed run still needs its media
-        await blobs.release(tx, lease.root_id)
+        release = blobs.release_cancelled if end.state is RunState.CANCELLED else blobs.release
+        await release(tx, lease.root_id)
     if end.state is not RunState.COMPLETED:
         await tx.run(CLOSE_STEPS, {"root": lease.root_id})
     await run_outputs.put(tx, lease.root_id, end.output, end.messages)

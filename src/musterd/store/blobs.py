@@ -25,6 +25,15 @@ SHARE = Statement(
        SELECT :to, hash, shard, until_end FROM blob_uses WHERE root_id = :root AND shard = :shard""",
 )
 HAND_OVER = Statement("blob_hand_over", "UPDATE blob_uses SET root_id = :to WHERE root_id = :root AND shard = :shard")
+RETURN = Statement(
+    "blob_return",
+    """INSERT INTO blob_uses (root_id, hash, shard, until_end)
+       SELECT origin.run_id, used.hash, used.shard, used.until_end FROM blob_uses used
+       JOIN runs fork ON fork.run_id = used.root_id AND fork.shard = used.shard
+       JOIN runs origin ON origin.run_id = fork.forked_from AND origin.shard = fork.shard AND origin.state = 'error'
+       WHERE used.root_id = :root AND used.shard = :shard AND used.until_end
+       ON CONFLICT DO NOTHING""",
+)
 USED = Statement("blob_used", "SELECT hash FROM blob_uses WHERE root_id = :root AND shard = :shard AND until_end")
 LOCK = Statement("blob_lock", "SELECT hash FROM blobs WHERE IN_LIST(hash, :names) ORDER BY hash LOCK_ROW")
 USED_BY = Statement("blob_used_by", "SELECT DISTINCT hash FROM blob_uses WHERE IN_LIST(root_id, :roots)")
@@ -72,6 +81,15 @@ async def release(tx: SessionTx, root_id: str) -> None:
         await _lock(tx, names)
         await tx.run(DISUSE, {"root": root_id})
         await _remove_unused(tx, names)
+
+
+async def release_cancelled(tx: SessionTx, root_id: str) -> None:
+    """Like :func:`release`, but if the cancelled run continued a failed one, that one gets the uses back.
+
+    The failed run can be continued again, by a run that needs the media.
+    """
+    await tx.run(RETURN, {"root": root_id})
+    await release(tx, root_id)
 
 
 async def forget(tx: Tx, roots: Sequence[str]) -> None:
