@@ -326,6 +326,82 @@ async def test_foreign_pages_cannot_connect(serve_live: Serve) -> None:
                 assert await socket.receive() == CONNECTED
 
 
+async def test_a_socket_stays_open_for_longer_than_a_head_may_take(serve_live: Serve) -> None:
+    async with served(serve_live, header_seconds=0.2, security_key=KEY) as client, socket_on(client) as socket:
+        await socket.receive()
+        assert (await socket.ask("authenticate", token=KEY))["event"] == "authenticated"
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + 0.6
+        while loop.time() < ends_at:
+            assert await socket.ask("ping") == {"event": "pong"}
+
+
+async def closed_with(socket: Socket) -> str:
+    """Why the server has closed the socket with 1008."""
+    with pytest.raises(ConnectionClosed) as closed:
+        await socket.receive_all()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1008
+    return closed.value.rcvd.reason
+
+
+async def test_a_client_that_does_not_sign_in_is_closed(serve_live: Serve) -> None:
+    async with served(serve_live, header_seconds=0.2, security_key=KEY) as client, socket_on(client) as socket:
+        await socket.receive()
+        assert await closed_with(socket) == "The client did not sign in in time."
+
+
+@pytest.mark.parametrize("texts", [["{}"] * 20, ["x" * 20_000]])
+async def test_a_client_that_is_not_signed_in_may_not_send_much(serve_live: Serve, texts: list[str]) -> None:
+    async with served(serve_live, security_key=KEY) as client, socket_on(client) as socket:
+        await socket.receive()
+        for text in texts:
+            await socket.connection.send(text)
+        assert await closed_with(socket) == "Authenticate first: send a token"
+
+
+async def test_a_flood_of_pings_is_closed(serve_live: Serve) -> None:
+    async with served(serve_live) as client, socket_on(client) as socket:
+        await socket.receive()
+        with pytest.raises(ConnectionClosed):
+            for _ in range(1000):
+                await socket.connection.ping()
+            await socket.receive_all()
+
+
+async def test_a_handshake_that_cannot_be_read_is_answered(serve_live: Serve) -> None:
+    async with served(serve_live) as client:
+        with pytest.raises(InvalidStatus) as refusal:
+            async with socket_on(client, additional_headers={"x-long": "a" * 9000}):
+                pass
+        assert refusal.value.response.status_code == 400
+
+
+async def test_a_long_message_is_answered(serve_live: Serve) -> None:
+    async with served(serve_live) as client, socket_on(client) as socket:
+        await socket.receive()
+        answer = await socket.ask("start-workflow", workflow_id="nope", message="x" * 200_000)
+        assert answer["error"] == "Workflow nope not found"
+        for _ in range(50):
+            await socket.send("ping")
+        assert [await socket.receive() for _ in range(50)] == [{"event": "pong"}] * 50
+
+
+async def test_sockets_without_a_caller_make_room_for_others(serve_live: Serve) -> None:
+    async with (
+        served(serve_live, connections=3, header_seconds=60, security_key=KEY) as client,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        silent = [await stack.enter_async_context(socket_on(client)) for _ in range(3)]
+        async with socket_on(client, additional_headers=BY_KEY) as signed_in:
+            assert (await signed_in.receive())["event"] == "connected"
+            with pytest.raises(ConnectionClosed):
+                await silent[0].receive_all()
+            for _ in range(3):
+                await stack.enter_async_context(socket_on(client))
+            assert await signed_in.ask("ping") == {"event": "pong"}
+
+
 async def test_other_paths_are_no_sockets(serve_live: Serve) -> None:
     async with served(serve_live) as client:
         address = str(client.http.base_url).replace("http", "ws", 1).rstrip("/") + "/workflows"

@@ -13,9 +13,7 @@ from typing import Any
 
 import httptools
 import structlog
-from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from musterd.core import clock
 from musterd.core.errors import AddressTooLong, BadRequest, HeadTooLarge, RequestError, RequestTimeout, Unavailable
@@ -23,6 +21,8 @@ from musterd.core.settings import Settings
 from musterd.http.connections import NO_ROOM, ConnectionLimits, Connections
 from musterd.http.paths import SOCKET_PATH
 from musterd.http.responses import error_answer
+from musterd.http.socket_protocol import BoundedSocket
+from musterd.http.write_limit import WriteLimit
 
 log = structlog.get_logger("musterd.http")
 
@@ -45,84 +45,6 @@ SINGLE_HEADERS = frozenset(
 """Headers that must not be repeated, because a proxy and a server might use different ones."""
 
 
-class WriteLimit:
-    """Drops a connection whose client does not read what is sent to it."""
-
-    def __init__(self, transport: asyncio.Transport, limits: ConnectionLimits, client: object) -> None:
-        self._transport = transport
-        self._limits = limits
-        self._client = client
-        self._timer: asyncio.TimerHandle | None = None
-
-    def begin(self) -> None:
-        """The write buffer is full."""
-        if self._timer is None:
-            self._start()
-
-    def end(self) -> None:
-        """The write buffer has been drained, or the connection is lost."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _start(self) -> None:
-        """Check after a while how much the client has read."""
-        unsent_bytes = self._transport.get_write_buffer_size()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._limits.write_seconds, self._require_progress, unsent_bytes)
-
-    def _require_progress(self, unsent_bytes: int) -> None:
-        limits = self._limits
-        # Writing is paused, so the buffer only shrinks: the difference is what the client has read since.
-        sent_bytes = unsent_bytes - self._transport.get_write_buffer_size()
-        if sent_bytes >= limits.write_seconds * limits.client_bytes_per_second:
-            self._start()
-            return
-        self._timer = None
-        log.warning("connection dropped: the client does not read its response", client=self._client)
-        # Not close(): that would wait until the client has read the rest of the buffer.
-        self._transport.abort()
-
-
-class BoundedSocket(WebSocketsSansIOProtocol):
-    """A connection that has become a WebSocket, with the limits of other connections."""
-
-    _write_limit: WriteLimit | None = None
-
-    def begin(self, write_limit: WriteLimit, on_lost: Callable[[], object]) -> None:
-        """Take over the connection.
-
-        :param on_lost: called when the connection is lost.
-        """
-        self._write_limit = write_limit
-        self._on_lost = on_lost
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Send a message of the application."""
-        await super().send(message)
-        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
-            self.handshake_complete = True  # it was refused; uvicorn would log that it was never answered
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Release everything that belongs to the connection."""
-        if self._write_limit is not None:
-            self._write_limit.end()
-            self._on_lost()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The write buffer is full: the client does not read fast enough."""
-        super().pause_writing()
-        if self._write_limit is not None:
-            self._write_limit.begin()
-
-    def resume_writing(self) -> None:
-        """The write buffer has been drained."""
-        if self._write_limit is not None:
-            self._write_limit.end()
-        super().resume_writing()
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """One connection; :func:`bounded_protocol` creates a subclass with the limits from the settings."""
 
@@ -134,6 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _is_closing = False
     _is_in_head = False
     _had_request = False
+    _is_socket = False
     _has_body_left = False
     _head_bytes = 0
     _dropped_bytes = 0
@@ -167,7 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
         A client that was answered before expects that an idle connection may be closed. One that has started a request,
         or was never answered, gets an error response.
         """
-        if self._had_request and not self._is_in_head:
+        if self._is_socket or (self._had_request and not self._is_in_head):
             self.transport.close()
         else:
             self._refuse(Unavailable(NO_ROOM))
@@ -188,6 +111,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._feed(data)
         except httptools.HttpParserError:
             self._refuse(self._refusal or BadRequest("This is not an HTTP/1.1 request."))
+            return
+        if self._is_socket:  # another protocol has the connection from now on
             return
         if was_in_head and self._is_in_head:
             self._limit_head(len(data))
@@ -252,7 +177,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self.handle_websocket_upgrade()
         socket = self.transport.get_protocol()
         assert isinstance(socket, BoundedSocket)
-        socket.begin(WriteLimit(self.transport, self.limits, self.client), lambda: self.open_connections.remove(self))
+        if not socket.handshake_initiated:  # websockets has limits of its own, and uvicorn does not send what it says
+            self.transport.set_protocol(self)
+            self.connections.discard(socket)
+            self.connections.add(self)
+            self._refuse(BadRequest("The head of this request for a WebSocket is too long, or has a body."))
+            return
+        # Until the client has signed in, the connection may be closed for another one.
+        self._is_socket = True
+        self.open_connections.mark_waiting(self)
+        socket.begin(
+            self.limits,
+            on_signed_in=lambda: self.open_connections.mark_active(self),
+            on_lost=lambda: self.open_connections.remove(self),
+        )
         if more:
             socket.data_received(more)
 

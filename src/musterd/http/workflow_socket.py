@@ -25,6 +25,7 @@ from musterd.core.errors import (
     Unauthenticated,
 )
 from musterd.core.jsontypes import JsonObject
+from musterd.core.threads import in_thread
 from musterd.http.auth.middleware import SocketAccess
 from musterd.http.auth.principals import Principal
 from musterd.http.events import MAX_INDEX, resumed_source
@@ -32,6 +33,7 @@ from musterd.http.paths import SOCKET_PATH
 from musterd.http.run_requests import StartWorkflowForm
 from musterd.http.run_stream import RunSource, accepted_with_subscription, source_of
 from musterd.http.server import Server
+from musterd.http.socket_protocol import SIGNED_IN
 from musterd.http.sse import RETRY_SECONDS
 from musterd.service.chosen_run_ids import ChosenRunIds
 from musterd.service.run_ref import RunRef
@@ -41,6 +43,10 @@ log = structlog.get_logger("musterd.http")
 
 MAX_RUNS = 16
 """How many runs one socket may read at the same time."""
+SHORT_CHARACTERS = 16 * 1024
+"""Longer messages are parsed in a thread, and only those of clients that have signed in."""
+MAX_UNAUTHENTICATED = 16
+"""How many messages a client may send before it has signed in."""
 TOO_SLOW, UNAUTHENTICATED = 1013, 1008
 """Close codes: the client did not keep up; its token is no longer valid."""
 
@@ -62,11 +68,16 @@ class WorkflowSocket:
         self._websocket = websocket
         self._access: SocketAccess = websocket.scope["state"]["access"]
         self._principal = self._access.principal
+        self._unauthenticated_messages = 0
         self._readers: dict[asyncio.Task[None], RunSource] = {}
         self._actions: Mapping[str, Callable[[JsonObject, Principal], Awaitable[None]]] = {
             "start-workflow": self._start,
             "reconnect": self._reconnect,
         }
+
+    def _note_signed_in(self) -> None:
+        """Tell the connection, which is closed if its client does not sign in for long."""
+        self._websocket.scope["extensions"].get(SIGNED_IN, lambda: None)()
 
     async def serve(self) -> None:
         """Answer messages until the client goes, or its token is no longer valid.
@@ -75,13 +86,15 @@ class WorkflowSocket:
         """
         await self._websocket.accept()
         requires_auth = self._principal is None
+        if not requires_auth:
+            self._note_signed_in()
         await self._send({"event": "connected", "message": "Connected to musterd.", "requires_auth": requires_auth})
         try:
             await self._answer_while_open()
         except WebSocketDisconnect:
             pass
         except Unauthenticated as error:
-            log.info("socket closed: its token is no longer valid", reason=error.message)
+            log.info("socket closed: its client is not signed in", reason=error.message)
             await self._close(UNAUTHENTICATED, error.message)
 
     async def _answer_while_open(self) -> None:
@@ -126,7 +139,11 @@ class WorkflowSocket:
     async def _answer(self, received: Mapping[str, Any]) -> None:
         if received["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(received.get("code") or 1005)
-        message = _parsed(received.get("text"))
+        text = received.get("text") or ""
+        if self._principal is None:
+            self._require_modest(text)
+        is_short = len(text) <= SHORT_CHARACTERS
+        message = _parsed(text) if is_short else None
         if (token := _token(message)) is not None:
             await self._authenticate(token)
             return
@@ -135,7 +152,16 @@ class WorkflowSocket:
         except TooManyRequests as error:
             await self._send_error(error.message)
         else:
-            await self._answer_admitted(message)
+            await self._answer_admitted(message if is_short else await in_thread(_parsed, text))
+
+    def _require_modest(self, text: str) -> None:
+        """Limit the messages of a client that has not signed in.
+
+        :raises Unauthenticated: it sends too much.
+        """
+        self._unauthenticated_messages += 1
+        if len(text) > SHORT_CHARACTERS or self._unauthenticated_messages > MAX_UNAUTHENTICATED:
+            raise Unauthenticated("Authenticate first: send a token")
 
     async def _answer_admitted(self, message: JsonObject | None) -> None:
         if message is None:
@@ -161,6 +187,7 @@ class WorkflowSocket:
         except RequestError as error:
             await self._send({"event": "auth_error", "error": error.message, "error_type": error.code})
             return
+        self._note_signed_in()
         answer: JsonObject = {
             "event": "authenticated",
             "message": "Authentication successful. You can now send commands.",
@@ -315,10 +342,10 @@ def _token(message: JsonObject | None) -> str | None:
     return token if isinstance(token, str) and token else None
 
 
-def _parsed(text: str | None) -> JsonObject | None:
+def _parsed(text: str) -> JsonObject | None:
     """The message of a client; None if it is not a JSON object."""
     try:
-        message = jsontext.loads(text or "")
+        message = jsontext.loads(text)
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
