@@ -1,6 +1,7 @@
 """Bodies that are meant to hurt: coded, unfolding, too many at once, left in the middle."""
 
 import asyncio
+import encodings
 import hashlib
 import json
 import re
@@ -97,6 +98,10 @@ async def test_a_charset_that_takes_hours(client: ServerClient) -> None:
         headers = {"content-type": f"multipart/form-data; boundary=B; charset={charset}"}
         answer = await client.http.post(RUNS, content=part + END, headers=headers)
         assert problem(answer, 400, "BAD_REQUEST")
+    known = len(encodings._cache)
+    headers = {"content-type": f"multipart/form-data; boundary=B; charset={'x' * 9000}"}
+    assert problem(await client.http.post(RUNS, content=part + END, headers=headers), 400, "BAD_REQUEST")
+    assert len(encodings._cache) == known, "Python keeps unknown names for ever"
     for charset in ("UTF-8", "latin-1", "us-ascii"):
         headers = {"content-type": f"multipart/form-data; boundary=B; charset={charset}"}
         answer = await client.http.post(RUNS, content=MESSAGE + STREAM + END, headers=headers)

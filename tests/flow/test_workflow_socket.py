@@ -360,13 +360,21 @@ async def test_a_client_that_is_not_signed_in_may_not_send_much(serve_live: Serv
         assert await closed_with(socket) == "Authenticate first: send a token"
 
 
+async def flood(socket: Socket) -> None:
+    """Send pings until the server closes the socket.
+
+    :raises ConnectionClosed: it has.
+    """
+    for _ in range(1000):
+        await socket.connection.ping()
+    await socket.receive_all()
+
+
 async def test_a_flood_of_pings_is_closed(serve_live: Serve) -> None:
     async with served(serve_live) as client, socket_on(client) as socket:
         await socket.receive()
         with pytest.raises(ConnectionClosed):
-            for _ in range(1000):
-                await socket.connection.ping()
-            await socket.receive_all()
+            await flood(socket)
 
 
 async def test_a_handshake_that_cannot_be_read_is_answered(serve_live: Serve) -> None:

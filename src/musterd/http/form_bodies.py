@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator
 
 import structlog
 from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -24,7 +25,7 @@ from musterd.core.settings import Settings
 
 log = structlog.get_logger("musterd.http")
 
-CHARSETS = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252"})
+_CHARSET = re.compile(r"utf[-_]?8|(?:us-)?ascii|latin[-_]?1|iso[-_]?8859[-_]15?|windows-1252|cp1252", re.ASCII)
 MAX_FIELDS = 1000
 MAX_FILES = 100
 TOO_MANY_FIELDS = f"Too many fields. Maximum number of fields is {MAX_FIELDS}."
@@ -83,22 +84,24 @@ class MultipartBody(MultiPartParser):
 
         :raises MultiPartException: it is malformed, or ends before its last boundary, so that fields may be missing.
         """
+        self._check_charset()
         form = await super().parse()
         if not self._has_end:
             await form.close()
             raise MultiPartException("The form breaks off: its last boundary is missing.")
         return form
 
+    def _check_charset(self) -> None:
+        # Before Starlette looks it up: Python keeps every name that it does not know, for ever.
+        _, parameters = parse_options_header(self.headers["content-type"])
+        charset = parameters.get(b"charset", b"utf-8").decode("latin-1").strip().lower()
+        if not _CHARSET.fullmatch(charset):
+            raise MultiPartException("The charset of the form is not taken: send UTF-8.")
+
     def on_end(self) -> None:
         """Note the last boundary."""
         self._has_end = True
         super().on_end()
-
-    def on_part_begin(self) -> None:
-        """Begin a part."""
-        if self._charset not in CHARSETS:
-            raise MultiPartException("The charset of the form is not taken: send UTF-8.")
-        super().on_part_begin()
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Receive a piece of a part."""

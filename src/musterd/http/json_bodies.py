@@ -8,6 +8,12 @@ from musterd.core import jsontext
 from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.media import MEDIA_NAMES
 from musterd.core.settings import Settings
+from musterd.core.threads import in_thread
+
+SHORT_BYTES = 64 * 1024
+"""Longer bodies are parsed in a thread: a MiB of numbers takes a quarter of a second."""
+MAX_VALUES = 100_000
+"""The most values in a body that may be longer than a field because it contains media."""
 
 
 async def read_json(request: Request, settings: Settings, *, takes_media: bool = False) -> Any:
@@ -19,10 +25,10 @@ async def read_json(request: Request, settings: Settings, *, takes_media: bool =
     :raises BadRequest: it is too long, or has too many parts.
     """
     body = b"".join([piece async for piece in request.stream()])
-    if len(body) > settings.field_bytes and not (takes_media and _may_have_media(body, settings)):
+    if len(body) > settings.field_bytes and not (takes_media and _may_have_media(body)):
         raise _too_long(settings)
     try:
-        value = jsontext.loads(body)
+        value = await in_thread(jsontext.loads, body) if len(body) > SHORT_BYTES else jsontext.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error
     if takes_media and isinstance(value, dict) and len(body) - _media_bytes(value) > settings.field_bytes:
@@ -48,10 +54,10 @@ async def read_object(
     return body
 
 
-def _may_have_media(body: bytes, settings: Settings) -> bool:
+def _may_have_media(body: bytes) -> bool:
     """Whether a long body may be one of media: asked before it is read, since many small values take much memory."""
     is_named = any(f'"{name}"'.encode() in body for name in MEDIA_NAMES)
-    return is_named and jsontext.max_values(body) <= settings.field_bytes
+    return is_named and jsontext.max_values(body) <= MAX_VALUES
 
 
 def _too_long(settings: Settings) -> BadRequest:
