@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from musterd.engine.daemon_threads import DaemonThreads
+from musterd.core.daemon_threads import DaemonThreads
 
 NAME = contextvars.ContextVar("NAME", default="nobody")
 

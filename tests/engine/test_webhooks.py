@@ -15,6 +15,7 @@ from musterd.core.deliveries import WAITS_SECONDS, Delivery, DeliveryFilter, Out
 from musterd.engine.retention import UNSENT
 from musterd.engine.webhook_requests import NOT_REACHED
 from musterd.engine.webhooks import SPARE_SECONDS, Webhooks
+from musterd.http_client import checked_resolver
 from musterd.store import deliveries
 from musterd.store.shards import SessionTx
 from tests.engine.conftest import Engines
@@ -408,9 +409,9 @@ async def test_a_late_outcome_is_not_noted(engines: Engines) -> None:
 @contextlib.asynccontextmanager
 async def resolving(*addresses: str) -> AsyncIterator[list[str]]:
     """Have every name resolve to these addresses; without any it is unknown."""
-    loop, names = asyncio.get_running_loop(), list[str]()
+    names = list[str]()
 
-    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+    def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
         names.append(host)
         if not addresses:
             raise socket.gaierror
@@ -420,12 +421,13 @@ async def resolving(*addresses: str) -> AsyncIterator[list[str]]:
             for one in addresses
         ]
 
-    before = loop.getaddrinfo
-    vars(loop)["getaddrinfo"] = getaddrinfo
-    try:
+    async def on_loop(host: str, port: int, **options: Any) -> list[Any]:
+        return getaddrinfo(host, port, **options)
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(checked_resolver, "getaddrinfo", getaddrinfo)
+        patches.setattr(asyncio.get_running_loop(), "getaddrinfo", on_loop)  # for the server's own receivers
         yield names
-    finally:
-        vars(loop)["getaddrinfo"] = before
 
 
 def reasons(lines: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -15,7 +15,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output, StepKind
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.declare import Registry
-from musterd.engine.daemon_threads import DaemonThreads
+from musterd.core.daemon_threads import DaemonThreads
 from musterd.loop.assignment import Assignment
 from musterd.loop.conversation import message_text
 from musterd.loop.loop import Loop

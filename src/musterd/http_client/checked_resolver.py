@@ -1,11 +1,32 @@
 """Resolves names that clients have chosen, and refuses those that lead into a private network."""
 
+import asyncio
 import socket
+from functools import partial
+from socket import getaddrinfo, getnameinfo
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from musterd.core.daemon_threads import DaemonThreads
 from musterd.core.webhook_addresses import NOT_ALLOWED, Reach
+
+_threads = DaemonThreads(16, "musterd-names")
+
+
+class _OwnThreads:
+    """Looks names up in threads of its own.
+
+    The event loop makes only a few lookups at a time, two with uvloop. Two names whose servers do not answer would hold
+    up those of models and of the database for many seconds.
+    """
+
+    async def getaddrinfo(self, host: str, port: int, **options: Any) -> list[Any]:
+        return await _threads.call(partial(getaddrinfo, host, port, **options))
+
+    async def getnameinfo(self, address: Any, flags: int) -> tuple[str, str]:
+        return await _threads.call(partial(getnameinfo, address, flags))
 
 
 class NotAllowed(OSError):
@@ -20,7 +41,8 @@ class CheckedResolver(AbstractResolver):
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
-        self._resolver = aiohttp.ThreadedResolver()
+        # Of its loop, aiohttp's resolver uses these two methods.
+        self._resolver = aiohttp.ThreadedResolver(cast(asyncio.AbstractEventLoop, _OwnThreads()))
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
