@@ -3,11 +3,11 @@
 from typing import Any
 
 from musterd import Settings, Workflow
+from musterd.core.daemon_threads import DaemonThreads
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output
 from musterd.declare import Registry
-from musterd.core.daemon_threads import DaemonThreads
 from musterd.flow.walk import Walk
 from musterd.loop.assignment import Assignment
 from musterd.loop.run_tree import Models, RunTree

@@ -10,12 +10,12 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, RetryPromptPart, To
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
 from musterd import Agent, Settings, Team
+from musterd.core.daemon_threads import DaemonThreads
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output, StepKind
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.declare import Registry
-from musterd.core.daemon_threads import DaemonThreads
 from musterd.loop.assignment import Assignment
 from musterd.loop.conversation import message_text
 from musterd.loop.loop import Loop

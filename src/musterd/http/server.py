@@ -12,6 +12,7 @@ from pydantic_ai.models import Model
 
 import musterd
 from musterd.core import clock
+from musterd.core.daemon_threads import DaemonThreads
 from musterd.core.errors import DeclarationError, NotFound, StartError, StoreUnavailable, Unavailable
 from musterd.core.metrics import Metrics
 from musterd.core.records import ComponentKind
@@ -20,7 +21,6 @@ from musterd.declare import BaseComponent, Component, MCPServer, Registry, model
 from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.declare.source_location import closest_match
 from musterd.engine.broadcaster import Broadcaster
-from musterd.core.daemon_threads import DaemonThreads
 from musterd.engine.event_loop_lag import EventLoopLag
 from musterd.engine.open_bus import open_bus
 from musterd.engine.process_role import ProcessRole, component_key

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from musterd.core import clock
 from musterd.core.callers import is_person
+from musterd.core.daemon_threads import DaemonThreads
 from musterd.core.errors import RunFailed, RunRejected
 from musterd.core.records import Output
 from musterd.core.settings import Settings
 from musterd.declare import BaseComponent, Component, WorkflowComponent
-from musterd.core.daemon_threads import DaemonThreads
 from musterd.engine.history import member_history_of
 from musterd.engine.loading import assignment_of, members_of_fork
 from musterd.flow.walk import drivable

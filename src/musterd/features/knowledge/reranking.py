@@ -9,11 +9,11 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from musterd.core.daemon_threads import DaemonThreads
 from musterd.core.error_logging import log_failure
 from musterd.core.knowledge import Hit
 from musterd.core.settings import Settings
 from musterd.declare.knowledge import Knowledge
-from musterd.core.daemon_threads import DaemonThreads
 from musterd.loop.task_abandonment import is_cancelled, run_user_code
 from musterd.loop.user_functions import awaited, call_in_thread
 
