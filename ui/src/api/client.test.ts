@@ -55,6 +55,57 @@ test("no answer at all", async () => {
   await expect(api.GET("/runs")).rejects.toMatchObject({ status: 0, isNetwork: true });
 });
 
+/** A request to a server that never answers, and the limits of time that were set. */
+function unanswered(request: (signal: AbortSignal) => Promise<unknown>) {
+  const limits = new Map<number, AbortController>();
+  vi.spyOn(AbortSignal, "timeout").mockImplementation((milliseconds) => {
+    const controller = new AbortController();
+    limits.set(milliseconds, controller);
+    return controller.signal;
+  });
+  fetchMock.mockImplementation(
+    (_request, init) =>
+      new Promise((_resolve, reject) => {
+        init?.signal?.addEventListener("abort", () => reject(init.signal?.reason));
+      }),
+  );
+  const caller = new AbortController();
+  const error = request(caller.signal).catch((reason: unknown) => reason);
+  return { caller, error, limits };
+}
+
+test("a request that is not answered in time fails", async () => {
+  const { error, limits } = unanswered((signal) => api.GET("/runs", { signal }));
+  await vi.waitFor(() => expect([...limits.keys()]).toEqual([30_000]));
+  limits.get(30_000)?.abort(new DOMException("The time is over.", "TimeoutError"));
+  expect(await error).toMatchObject({
+    message: "The server has not answered within 30 seconds.",
+    code: "network_error",
+    isNetwork: true,
+  });
+});
+
+test("a request that its caller gives up is no failure of the server", async () => {
+  const { error, caller, limits } = unanswered((signal) => api.GET("/runs", { signal }));
+  await vi.waitFor(() => expect(limits.size).toBe(1));
+  caller.abort();
+  expect(await error).toMatchObject({ name: "AbortError" });
+});
+
+test("an answer that breaks off is a failure of the network", async () => {
+  const cut = new ReadableStream({
+    start: (controller) => controller.error(new TypeError("network error")),
+  });
+  fetchMock.mockResolvedValue(new Response(cut, { status: 200 }));
+  await expect(api.GET("/runs")).rejects.toMatchObject({ isNetwork: true });
+});
+
+test("an answer without a body is one", async () => {
+  fetchMock.mockResolvedValue(new Response(null, { status: 204 }));
+  const answered = await api.DELETE("/sessions/{session_id}", { params: { path: { session_id: "a" } } });
+  expect(answered.response.status).toBe(204);
+});
+
 test("a 401 asks for the key, but not if a new one was entered meanwhile", async () => {
   signIn("old");
   fetchMock.mockImplementation(async () => {

@@ -32,8 +32,18 @@ export class ApiError extends Error {
 /** The page is at `<prefix>/ui/`, the API at `<prefix>/`. */
 const BASE = new URL("..", document.baseURI.replace(/#.*$/, "")).href;
 
+/** How long a request may take with its answer: a connection can be dead without anybody being told. */
+const LIMIT_SECONDS = 30;
+
+function apiWithin(seconds: number) {
+  const headers = { Accept: "application/json" };
+  return createApi({ url: BASE, headers, fetch: (request) => send(request, seconds) });
+}
+
 /** The server's operations; one that fails throws an `ApiError`. */
-export const api = createApi({ url: BASE, headers: { Accept: "application/json" }, fetch: send });
+export const api = apiWithin(LIMIT_SECONDS);
+/** The same, with time for files that are sent or saved. */
+export const fileApi = apiWithin(3600);
 
 /** The URL of an operation: `path` begins with a slash. */
 export function apiUrl(path: string, query: Query = {}): string {
@@ -50,12 +60,12 @@ export function segment(id: string): string {
   return encodeURIComponent(id);
 }
 
-async function send(request: Request): Promise<Response> {
+async function send(request: Request, seconds: number): Promise<Response> {
   const { key: usedKey, isRefused } = authState();
   // The server counts refused keys by address, and after too many of them it takes no valid one either.
   if (isRefused) throw new ApiError("The key was not accepted.", 401, "");
   if (usedKey) request.headers.set("Authorization", `Bearer ${usedKey}`);
-  const response = await reached(request);
+  const response = await reached(request, seconds);
   noteServerDate(response.headers.get("Date"));
   if (response.status < 500) noteReachable();
   if (response.status === 401) reportRefused(usedKey);
@@ -71,13 +81,19 @@ export async function checkKey(key: string): Promise<void> {
   if (!response.ok) throw await errorOf(response);
 }
 
-/** The answer to a request, whatever its status. */
-async function reached(request: Request): Promise<Response> {
+/** The answer to a request, whatever its status, with all of its body. */
+async function reached(request: Request, seconds = LIMIT_SECONDS): Promise<Response> {
+  const limit = AbortSignal.timeout(seconds * 1000);
   try {
-    return await fetch(request);
+    const response = await fetch(request, { signal: AbortSignal.any([request.signal, limit]) });
+    const body = await response.arrayBuffer();
+    return new Response(body.byteLength === 0 ? null : body, response);
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError("The server cannot be reached.", 0, "network_error");
+    if (request.signal.aborted) throw error;
+    const words = limit.aborted
+      ? `The server has not answered within ${seconds} seconds.`
+      : "The server cannot be reached.";
+    throw new ApiError(words, 0, "network_error");
   }
 }
 

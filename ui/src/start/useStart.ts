@@ -2,7 +2,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { newKey, type Schemas, sendStart } from "musterd-client";
 import { useRef } from "react";
-import { api } from "../api/client";
+import { api, fileApi } from "../api/client";
 import type { JsonObject } from "../approvals/approval";
 import { type RunTarget, type StartForm, startBody } from "./startRequest";
 
@@ -18,7 +18,12 @@ export function useStart(onStarted?: (run: StartedRun) => void) {
       const fingerprint = fingerprintOf(target, form);
       if (last.current?.request !== fingerprint) last.current = { request: fingerprint, key: newKey() };
       const { kind, id: component } = target;
-      return sendStart(api, { kind, component, body, idempotencyKey: last.current.key });
+      return sendStart(form.files.length > 0 ? fileApi : api, {
+        kind,
+        component,
+        body,
+        idempotencyKey: last.current.key,
+      });
     },
     onSuccess: (run) => {
       last.current = null;

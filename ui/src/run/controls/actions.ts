@@ -2,7 +2,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { dataOf, newKey, type RunReceipt, type Schemas } from "musterd-client";
 import { useEffect } from "react";
-import { ApiError, api, segment } from "../../api/client";
+import { ApiError, api, fileApi, segment } from "../../api/client";
 import { forkSession } from "../../api/components";
 import { navigate } from "../../app/hashLocation";
 import { componentOf, isFinal, type RunDetail } from "../model/types";
@@ -78,7 +78,7 @@ export function useRunActions(run: RunDetail) {
 
 async function download(runId: string): Promise<void> {
   const params = { path: { run_id: runId } };
-  const url = URL.createObjectURL(await dataOf(api.GET("/runs/{run_id}/export", { params, parseAs: "blob" })));
+  const url = URL.createObjectURL(await dataOf(fileApi.GET("/runs/{run_id}/export", { params, parseAs: "blob" })));
   const link = document.createElement("a");
   link.href = url;
   link.download = `run-${runId.replace(/[^\w-]+/g, "_").slice(0, 60)}.json`;
