@@ -97,6 +97,15 @@ async function reached(request: Request, seconds = LIMIT_SECONDS): Promise<Respo
   }
 }
 
+/** Says what was not done, then why; and a cure if the server cannot be reached. */
+export function reportNot(done: string, cure = "") {
+  return (error: unknown): never => {
+    if (!(error instanceof ApiError)) throw error;
+    const { message, status, code, requestId, isNetwork } = error;
+    throw new ApiError(`${done} ${message}${isNetwork ? cure : ""}`, status, code, requestId);
+  };
+}
+
 export async function errorOf(response: Response): Promise<ApiError> {
   const { detail, fields, code, requestId, body } = await problemOf(response);
   const problems = Object.entries(fields).map(([place, words]) => `${place}: ${words}`);

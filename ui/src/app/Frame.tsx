@@ -25,6 +25,7 @@ import { ConnectionState } from "./ConnectionState";
 import { navigate } from "./hashLocation";
 import { KeyHelp } from "./KeyHelp";
 import { Mark } from "./Mark";
+import { NoticeList } from "./NoticeList";
 import { setBadge } from "./pageTitle";
 import { lazyPart, PartErrors } from "./parts";
 import { SearchDialog } from "./SearchDialog";
@@ -119,6 +120,7 @@ export function Frame({ children }: { children: ReactNode }) {
       </header>
       <main id="main" tabIndex={-1} className="outline-none">
         <ServerGone />
+        <NoticeList />
         {children}
       </main>
       {dialog?.name === "search" ? <SearchDialog onClose={close} /> : null}

@@ -7,7 +7,7 @@ import { Banner } from "../shared/PageStates";
 export function ServerGone() {
   const since = useGoneSince();
   return (
-    <div role="status" className={since === null ? "sr-only" : "server-gone"}>
+    <div role="status" className={since === null ? "sr-only" : "above-page"}>
       {since === null ? null : (
         <Banner tone="fail" icon={WifiOff}>
           {`The server has not answered since ${formatClock(since / 1000)}.`}

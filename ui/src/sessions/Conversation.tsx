@@ -1,6 +1,6 @@
 import { ArrowLeft, Download, Ellipsis, GitFork, Info, Pencil, Trash2 } from "lucide-react";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
-import { Link, useLocation } from "wouter";
+import { Link } from "wouter";
 import { useParams } from "../app/hashLocation";
 import { Button } from "../shared/Button";
 import { Menu, type MenuItem } from "../shared/Menu";
@@ -114,14 +114,11 @@ type Open = "rename" | "delete" | "about" | null;
 
 function Head({ session, item }: ConversationProps) {
   const [open, setOpen] = useState<Open>(null);
-  const [, navigate] = useLocation();
   const [params] = useParams();
   const isPhone = useIsPhone();
   const owner = ownerOf(session);
   const fork = useFork(session.session_id);
-  const onFork = () =>
-    owner &&
-    fork.mutate(owner, { onSuccess: ({ session_id }) => navigate(`/sessions/${encodeURIComponent(session_id)}`) });
+  const onFork = () => owner && fork.mutate(owner);
   const close = () => setOpen(null);
   const items: MenuItem[] = [
     { label: "About this session", icon: <Info className="icon" />, onSelect: () => setOpen("about") },

@@ -2,12 +2,13 @@
 import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { dataOf } from "musterd-client";
 import { useEffect, useRef } from "react";
-import { api } from "../api/client";
+import { api, reportNot, segment } from "../api/client";
 import { forkSession } from "../api/components";
 import { exactDataOf } from "../api/exactJson";
 import { useFeed, usePollInterval } from "../api/feed";
 import { listRuns } from "../api/runs";
 import type { Page, RunSummary } from "../api/types";
+import { leadTo, useFollowUp } from "../app/followUp";
 import type { JsonObject } from "../approvals/approval";
 import type { RunTarget } from "../start/startRequest";
 import type { SessionDetail, SessionFilter, SessionItem, SessionPage, SessionRun } from "./session";
@@ -134,12 +135,19 @@ export function useDeleteSession(id: string) {
   });
 }
 
-/** Forks a session of a component into a new one that begins with copies of its finished runs. */
+const notForked = reportNot("The session was not forked.");
+
+/** Forks a session of a component into a new one that begins with copies of its finished runs, and leads to it. */
 export function useFork(sessionId: string) {
   const client = useQueryClient();
+  const followUp = useFollowUp();
   return useMutation({
-    mutationFn: ({ kind, id }: RunTarget) => forkSession(kind, id, sessionId),
-    onSuccess: () => void client.invalidateQueries({ queryKey: ["sessions", "list"] }),
+    ...followUp,
+    mutationFn: ({ kind, id }: RunTarget) => forkSession(kind, id, sessionId).catch(notForked),
+    onSuccess: (forked, _sent, isHere) => {
+      void client.invalidateQueries({ queryKey: ["sessions", "list"] });
+      leadTo(`/sessions/${segment(forked.session_id)}`, "The session was forked.", isHere);
+    },
   });
 }
 

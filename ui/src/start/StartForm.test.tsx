@@ -28,7 +28,7 @@ it("starts a run once, however often its answer is lost", async () => {
   renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} />);
   fireEvent.change(screen.getByLabelText("What should Travel do?"), { target: { value: "Check me in" } });
   fireEvent.click(screen.getByText("Start"));
-  await screen.findByText("The server is not available at the moment.");
+  await screen.findByText("The run was not started. The server is not available at the moment.");
   fireEvent.click(screen.getByText("Start"));
   await waitFor(() => expect(window.location.hash).toBe("#/runs/r%201"));
   const starts = requests.filter((request) => request.method === "POST");

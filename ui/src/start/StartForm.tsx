@@ -3,9 +3,9 @@ import "../teams/teams.css";
 import { useQuery } from "@tanstack/react-query";
 import { ChevronRight, Terminal } from "lucide-react";
 import { type FormEvent, type KeyboardEvent, useId, useLayoutEffect, useRef, useState } from "react";
-import { useLocation } from "wouter";
 import { apiUrl } from "../api/client";
 import { meQuery } from "../api/queries";
+import { leadTo } from "../app/followUp";
 import { useSessionList } from "../sessions/queries";
 import { ALL_SESSIONS } from "../sessions/session";
 import { markAutofocus } from "../shared/autofocus";
@@ -52,12 +52,11 @@ export function StartForm({ target, component, initial, onStarted, isFocused = f
   const [problems, setProblems] = useState<Problems>({});
   const [argumentProblems, setArgumentProblems] = useState<Record<string, string>>({});
   const [curl, setCurl] = useState<string | null>(null);
-  const [, navigate] = useLocation();
   const element = useRef<HTMLFormElement>(null);
   const me = useQuery(meQuery);
-  const start = useStart((run) => {
-    onStarted?.();
-    navigate(`/runs/${encodeURIComponent(run.run_id)}`);
+  const start = useStart((run, isHere) => {
+    if (isHere()) onStarted?.();
+    leadTo(`/runs/${encodeURIComponent(run.run_id)}`, "The run has started.", isHere);
   });
   const workflow = useWorkflow(target.kind === "workflow" ? target.id : null).data;
   const takesJson = workflow === undefined ? (component.input_schema ?? null) !== null : takesJsonMessages(workflow);

@@ -2,17 +2,22 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { newKey, type Schemas, sendStart } from "musterd-client";
 import { useRef } from "react";
-import { api, fileApi } from "../api/client";
+import { api, fileApi, reportNot } from "../api/client";
+import { type IsHere, useFollowUp } from "../app/followUp";
 import type { JsonObject } from "../approvals/approval";
 import { type RunTarget, type StartForm, startBody } from "./startRequest";
 
 export type StartedRun = Schemas["RunReceipt"];
 
-export function useStart(onStarted?: (run: StartedRun) => void) {
+const notStarted = reportNot("The run was not started.");
+
+export function useStart(onStarted?: (run: StartedRun, isHere: IsHere) => void) {
   const client = useQueryClient();
   // A start whose answer was lost may have been accepted: sent again with its key it is answered with the same run.
   const last = useRef<{ request: string; key: string } | null>(null);
+  const followUp = useFollowUp();
   return useMutation({
+    ...followUp,
     mutationFn: ({ target, form, values }: { target: RunTarget; form: StartForm; values?: JsonObject }) => {
       const body = startBody(form, values);
       const fingerprint = fingerprintOf(target, form);
@@ -23,13 +28,13 @@ export function useStart(onStarted?: (run: StartedRun) => void) {
         component,
         body,
         idempotencyKey: last.current.key,
-      });
+      }).catch(notStarted);
     },
-    onSuccess: (run) => {
+    onSuccess: (run, _sent, isHere) => {
       last.current = null;
       void client.invalidateQueries({ queryKey: ["runs"] });
       void client.invalidateQueries({ queryKey: ["sessions"] });
-      onStarted?.(run);
+      onStarted?.(run, isHere);
     },
   });
 }

@@ -1,4 +1,5 @@
 import { type FormEvent, useState } from "react";
+import { useIsMounted } from "../../app/followUp";
 import { markAutofocus } from "../../shared/autofocus";
 import { Button } from "../../shared/Button";
 import { Dialog } from "../../shared/Dialog";
@@ -17,10 +18,11 @@ export function MessageDialog({ run, actions, onClose }: MessageDialogProps) {
   const [member, setMember] = useState("");
   const members = run.members.filter((one) => !isFinal(one.status));
   const { message } = actions;
+  const isMounted = useIsMounted(); // another dialog may be open when the answer comes
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (text.trim() === "" || message.isPending) return;
-    message.mutate({ text, memberRunId: member === "" ? null : member }, { onSuccess: onClose });
+    message.mutate({ text, memberRunId: member === "" ? null : member }, { onSuccess: () => isMounted() && onClose() });
   };
   return (
     <Dialog title="Send a message to this run" onClose={onClose}>

@@ -12,7 +12,7 @@ import { useState } from "react";
 import { Button } from "../../shared/Button";
 import { copyText } from "../../shared/CodeBlock";
 import { Menu, type MenuItem } from "../../shared/Menu";
-import { isFinal, type RunDetail } from "../model/types";
+import { componentOf, isFinal, type RunDetail } from "../model/types";
 import type { useRunActions } from "./actions";
 import { CancelDialog } from "./CancelDialog";
 import { MessageDialog } from "./MessageDialog";
@@ -46,7 +46,7 @@ export function RunControls({ run, actions, onRerun }: RunControlsProps) {
     {
       label: "Fork the session",
       icon: <GitFork className="icon" aria-hidden="true" />,
-      onSelect: () => actions.fork.mutate(),
+      onSelect: () => actions.fork.mutate(componentOf(run)),
       isDisabled: isLive || actions.fork.isPending,
     },
     {

@@ -2,28 +2,23 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { dataOf, newKey, type RunReceipt, type Schemas } from "musterd-client";
 import { useEffect } from "react";
-import { ApiError, api, fileApi, segment } from "../../api/client";
-import { forkSession } from "../../api/components";
-import { navigate } from "../../app/hashLocation";
-import { componentOf, isFinal, type RunDetail } from "../model/types";
+import { api, fileApi, reportNot, segment } from "../../api/client";
+import { type IsHere, leadTo, useFollowUp } from "../../app/followUp";
+import { useFork } from "../../sessions/queries";
+import { isFinal, type RunDetail } from "../model/types";
 import { runKey } from "../queries";
 
 type Receipt = Pick<RunReceipt, "run_id">;
-
-/** Says what was not done, then why; and a cure if the server cannot be reached. */
-function reportNot(done: string, cure = "") {
-  return (error: unknown): never => {
-    if (!(error instanceof ApiError)) throw error;
-    const { message, status, code, requestId, isNetwork } = error;
-    throw new ApiError(`${done} ${message}${isNetwork ? cure : ""}`, status, code, requestId);
-  };
-}
 
 const notCancelled = reportNot(
   "The run was not cancelled.",
   " The run goes on. Cancel it again once the page is connected.",
 );
 const notSent = reportNot("The message was not sent.");
+const notRunAgain = reportNot("The run was not made again.");
+const notContinued = reportNot("The run was not continued.");
+const notForked = reportNot("The run was not forked.");
+const notExported = reportNot("The run was not exported.");
 
 export function useRunActions(run: RunDetail) {
   const client = useQueryClient();
@@ -34,10 +29,12 @@ export function useRunActions(run: RunDetail) {
     return dataOf(api.POST("/runs/{run_id}/continue", { params: once(), body }));
   };
   const reread = () => client.invalidateQueries({ queryKey: runKey(run.run_id) });
-  const open = (receipt: Receipt) => navigate(`/runs/${segment(receipt.run_id)}`);
-  const { kind, id } = componentOf(run);
+  const followUp = useFollowUp();
+  const open = (receipt: Receipt, words: string, isHere: IsHere) =>
+    leadTo(`/runs/${segment(receipt.run_id)}`, words, isHere);
 
   const cancel = useMutation({
+    ...followUp,
     mutationFn: () => dataOf(api.POST("/runs/{run_id}/cancel", { params: once() })).catch(notCancelled),
     onSettled: reread,
   });
@@ -50,29 +47,31 @@ export function useRunActions(run: RunDetail) {
   return {
     cancel,
     message: useMutation({
+      ...followUp,
       mutationFn: (message: { text: string; memberRunId: string | null }) => {
         const body = { message: message.text, member_run_id: message.memberRunId };
         return dataOf(api.POST("/runs/{run_id}/messages", { params: once(), body })).catch(notSent);
       },
     }),
     rerun: useMutation({
-      mutationFn: (): Promise<Receipt> => dataOf(api.POST("/runs/{run_id}/rerun", { params: once() })),
-      onSuccess: open,
+      ...followUp,
+      mutationFn: (): Promise<Receipt> =>
+        dataOf(api.POST("/runs/{run_id}/rerun", { params: once() })).catch(notRunAgain),
+      onSuccess: (receipt, _sent, isHere) => open(receipt, "The run was started again.", isHere),
     }),
     resume: useMutation({
-      mutationFn: () => goOn({}),
-      onSuccess: (receipt) => Promise.all([open(receipt), reread()]),
+      ...followUp,
+      mutationFn: () => goOn({}).catch(notContinued),
+      onSuccess: (receipt, _sent, isHere) => Promise.all([open(receipt, "The run goes on.", isHere), reread()]),
     }),
     /** Forks the run from the turn of a step. */
     forkFrom: useMutation({
-      mutationFn: (step: string) => goOn({ from_step: step }),
-      onSuccess: (receipt) => Promise.all([open(receipt), reread()]),
+      ...followUp,
+      mutationFn: (step: string) => goOn({ from_step: step }).catch(notForked),
+      onSuccess: (receipt, _sent, isHere) => Promise.all([open(receipt, "The run was forked.", isHere), reread()]),
     }),
-    fork: useMutation({
-      mutationFn: () => forkSession(kind, id, run.session_id),
-      onSuccess: (forked) => navigate(`/sessions/${segment(forked.session_id)}`),
-    }),
-    export: useMutation({ mutationFn: () => download(run.run_id) }),
+    fork: useFork(run.session_id),
+    export: useMutation({ ...followUp, mutationFn: () => download(run.run_id).catch(notExported) }),
   };
 }
 
