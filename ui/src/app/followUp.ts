@@ -3,8 +3,12 @@ import { useLayoutEffect, useRef } from "react";
 import { currentPath, navigate } from "./hashLocation";
 import { tell } from "./notices";
 
-/** Whether the reader is still where an action was begun. */
-export type IsHere = () => boolean;
+/** Where an action was begun. */
+export interface Origin {
+  path: string;
+  /** Whether the reader is still there. */
+  isHere: () => boolean;
+}
 
 /** Tells later whether the component is still on the page. */
 export function useIsMounted(): () => boolean {
@@ -18,22 +22,22 @@ export function useIsMounted(): () => boolean {
   return () => isMounted.current;
 }
 
-/** Options of an action: its callbacks get an `IsHere`, and a failure is told to a reader who does not see it here. */
+/** Options of an action: its callbacks get its origin, and a failure is told to a reader who does not see it here. */
 export function useFollowUp() {
   const isMounted = useIsMounted();
   return {
-    onMutate: (): IsHere => {
-      const from = currentPath();
-      return () => isMounted() && currentPath() === from;
+    onMutate: (): Origin => {
+      const path = currentPath();
+      return { path, isHere: () => isMounted() && currentPath() === path };
     },
-    onError: (error: Error, _sent: unknown, isHere?: IsHere) => {
-      if (!isHere?.()) tell({ text: error.message, isFailure: true });
+    onError: ({ message: text }: Error, _sent: unknown, origin?: Origin) => {
+      if (origin && !origin.isHere()) tell({ text, isFailure: true, to: origin.path });
     },
   };
 }
 
 /** Show the result of an action; a reader who has gone on gets the way to it. */
-export function leadTo(to: string, text: string, isHere: IsHere): void {
-  if (isHere()) navigate(to);
+export function leadTo(to: string, text: string, origin: Origin): void {
+  if (origin.isHere()) navigate(to);
   else tell({ text, to });
 }

@@ -1,5 +1,6 @@
 import { cleanup, fireEvent, screen, waitFor } from "@testing-library/preact";
 import { afterEach, expect, test, vi } from "vitest";
+import { NoticeList } from "../app/NoticeList";
 import { type FakeAnswer, fakeServer, renderPage } from "../approvals/testing";
 import { Composer } from "./Composer";
 import type { SessionDetail } from "./session";
@@ -9,8 +10,21 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+/** Opens a session; the field for its next message. */
+function openSession(id: string): Promise<HTMLTextAreaElement> {
+  const session = { session_id: id, session_name: "Talk", agent_id: "travel", user_id: null };
+  const page = (
+    <>
+      <NoticeList />
+      <Composer session={session as SessionDetail} isBusy={false} />
+    </>
+  );
+  renderPage(page, `#/sessions/${id}`);
+  return screen.findByLabelText<HTMLTextAreaElement>("Message Travel");
+}
+
 /** A composer whose message is on its way until `answer` is called. */
-async function sendSlowly(message: string, reply: FakeAnswer) {
+async function sendSlowly(sessionId: string, message: string, reply: FakeAnswer) {
   let answer = () => {};
   const isHeld = new Promise<void>((resolve) => {
     answer = resolve;
@@ -26,9 +40,7 @@ async function sendSlowly(message: string, reply: FakeAnswer) {
     if (request.method === "POST") await isHeld;
     return answerTo(request);
   });
-  const session = { session_id: "s1", session_name: "Talk", agent_id: "travel", user_id: null };
-  renderPage(<Composer session={session as SessionDetail} isBusy={false} />);
-  const field = await screen.findByLabelText<HTMLTextAreaElement>("Message Travel");
+  const field = await openSession(sessionId);
   fireEvent.input(field, { target: { value: message } });
   fireEvent.keyDown(field, { key: "Enter" });
   return { answer, field, requests };
@@ -38,7 +50,7 @@ const ACCEPTED = { status: 202, body: { run_id: "r1", session_id: "s1", status: 
 const REFUSED = { status: 422, body: { detail: "The message is too long." } };
 
 test("what is typed while a message is sent stays", async () => {
-  const { answer, field, requests } = await sendSlowly("Check me in", ACCEPTED);
+  const { answer, field, requests } = await sendSlowly("s1", "Check me in", ACCEPTED);
   await waitFor(() => expect(field.value).toBe(""));
   fireEvent.input(field, { target: { value: "And my bag" } });
   answer();
@@ -48,7 +60,7 @@ test("what is typed while a message is sent stays", async () => {
 });
 
 test("a message that could not be sent is in the field again, before what was typed since", async () => {
-  const { answer, field } = await sendSlowly("Check me in", REFUSED);
+  const { answer, field } = await sendSlowly("s2", "Check me in", REFUSED);
   await waitFor(() => expect(field.value).toBe(""));
   fireEvent.input(field, { target: { value: "And my bag" } });
   answer();
@@ -57,8 +69,30 @@ test("a message that could not be sent is in the field again, before what was ty
 });
 
 test("a message that could not be sent can be sent again as it is", async () => {
-  const { answer, field } = await sendSlowly("Check me in", REFUSED);
+  const { answer, field } = await sendSlowly("s3", "Check me in", REFUSED);
   answer();
   await screen.findByRole("alert");
   expect(field.value).toBe("Check me in");
+});
+
+test("a message that could not be sent is in the field again when its session is opened later", async () => {
+  const { answer, field } = await sendSlowly("s4", "Check me in", REFUSED);
+  await waitFor(() => expect(field.value).toBe(""));
+  cleanup();
+  const other = await openSession("s5");
+  answer();
+  const notice = await screen.findByText(/^The run was not started\. The message is too long\./);
+  expect(notice.querySelector("a")?.getAttribute("href")).toBe("#/sessions/s4");
+  expect(other.value).toBe("");
+  cleanup();
+  expect((await openSession("s4")).value).toBe("Check me in");
+});
+
+test("what is typed is in the field again when its session is opened later", async () => {
+  fakeServer({ "GET /teams": [], "GET /agents": [{ id: "travel", name: "Travel" }], "GET /workflows": [] });
+  fireEvent.input(await openSession("s6"), { target: { value: "Check me" } });
+  cleanup();
+  expect((await openSession("s7")).value).toBe("");
+  cleanup();
+  expect((await openSession("s6")).value).toBe("Check me");
 });

@@ -1,7 +1,8 @@
 import { ArrowUp, Paperclip } from "lucide-react";
-import { type FormEvent, type KeyboardEvent, useRef, useState } from "react";
+import { type FormEvent, type KeyboardEvent, useRef } from "react";
 import { useStartRun } from "../app/startContext";
 import { Button } from "../shared/Button";
+import { useDraft } from "../shared/drafts";
 import { FileRows, HiddenInput } from "../start/FilePicker";
 import { EMPTY_FORM, type RunTarget } from "../start/startRequest";
 import { useStart } from "../start/useStart";
@@ -37,6 +38,13 @@ function FirstRun({ session }: { session: SessionDetail }) {
   );
 }
 
+interface Draft {
+  message: string;
+  files: readonly File[];
+}
+
+const NOTHING: Draft = { message: "", files: [] };
+
 interface FormProps {
   session: SessionDetail;
   target: RunTarget;
@@ -45,21 +53,22 @@ interface FormProps {
 }
 
 function Form({ session, target, name, isBusy }: FormProps) {
-  const [message, setMessage] = useState("");
-  const [files, setFiles] = useState<readonly File[]>([]);
+  const [{ message, files }, setDraft] = useDraft(`message ${session.session_id}`, NOTHING);
+  const setFiles = (next: readonly File[]) => setDraft((before) => ({ ...before, files: next }));
   const input = useRef<HTMLInputElement>(null);
-  const start = useStart();
+  const start = useStart({
+    onFailed: (unsent) =>
+      setDraft((typed) => ({
+        message: typed.message === "" ? unsent.message : `${unsent.message}\n${typed.message}`,
+        files: [...unsent.files, ...typed.files],
+      })),
+  });
   const send = () => {
     if (message.trim() === "" || start.isPending) return;
     const userId = session.user_id ?? "";
     const form = { ...EMPTY_FORM, message, files, userId, sessionId: session.session_id };
-    setMessage("");
-    setFiles([]);
-    const putBack = () => {
-      setMessage((typed) => (typed === "" ? message : `${message}\n${typed}`));
-      setFiles((added) => [...files, ...added]);
-    };
-    start.mutate({ target, form }, { onError: putBack });
+    setDraft(() => NOTHING);
+    start.mutate({ target, form });
   };
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();
@@ -78,7 +87,7 @@ function Form({ session, target, name, isBusy }: FormProps) {
           value={message}
           placeholder={`Message ${name}`}
           aria-label={`Message ${name}`}
-          onChange={(event) => setMessage(event.target.value)}
+          onChange={(event) => setDraft((before) => ({ ...before, message: event.target.value }))}
           onKeyDown={onKeyDown}
         />
         <FileRows files={files} onFiles={setFiles} />
@@ -91,7 +100,7 @@ function Form({ session, target, name, isBusy }: FormProps) {
           <Button kind="quiet" isIcon aria-label="Attach files" onClick={() => input.current?.click()}>
             <Paperclip className="icon" aria-hidden="true" />
           </Button>
-          <HiddenInput inputRef={input} onFiles={(chosen) => setFiles((before) => [...before, ...chosen])} />
+          <HiddenInput inputRef={input} onFiles={(chosen) => setFiles([...files, ...chosen])} />
           {isBusy ? (
             <span className="text-meta text-ink-3">A run is in progress. Your message will start the next one.</span>
           ) : null}

@@ -144,9 +144,9 @@ export function useFork(sessionId: string) {
   return useMutation({
     ...followUp,
     mutationFn: ({ kind, id }: RunTarget) => forkSession(kind, id, sessionId).catch(notForked),
-    onSuccess: (forked, _sent, isHere) => {
+    onSuccess: (forked, _sent, origin) => {
       void client.invalidateQueries({ queryKey: ["sessions", "list"] });
-      leadTo(`/sessions/${segment(forked.session_id)}`, "The session was forked.", isHere);
+      leadTo(`/sessions/${segment(forked.session_id)}`, "The session was forked.", origin);
     },
   });
 }

@@ -54,9 +54,11 @@ export function StartForm({ target, component, initial, onStarted, isFocused = f
   const [curl, setCurl] = useState<string | null>(null);
   const element = useRef<HTMLFormElement>(null);
   const me = useQuery(meQuery);
-  const start = useStart((run, isHere) => {
-    if (isHere()) onStarted?.();
-    leadTo(`/runs/${encodeURIComponent(run.run_id)}`, "The run has started.", isHere);
+  const start = useStart({
+    onStarted: (run, origin) => {
+      if (origin.isHere()) onStarted?.();
+      leadTo(`/runs/${encodeURIComponent(run.run_id)}`, "The run has started.", origin);
+    },
   });
   const workflow = useWorkflow(target.kind === "workflow" ? target.id : null).data;
   const takesJson = workflow === undefined ? (component.input_schema ?? null) !== null : takesJsonMessages(workflow);

@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { dataOf, newKey, type RunReceipt, type Schemas } from "musterd-client";
 import { useEffect } from "react";
 import { api, fileApi, reportNot, segment } from "../../api/client";
-import { type IsHere, leadTo, useFollowUp } from "../../app/followUp";
+import { leadTo, type Origin, useFollowUp } from "../../app/followUp";
 import { useFork } from "../../sessions/queries";
 import { isFinal, type RunDetail } from "../model/types";
 import { runKey } from "../queries";
@@ -30,8 +30,8 @@ export function useRunActions(run: RunDetail) {
   };
   const reread = () => client.invalidateQueries({ queryKey: runKey(run.run_id) });
   const followUp = useFollowUp();
-  const open = (receipt: Receipt, words: string, isHere: IsHere) =>
-    leadTo(`/runs/${segment(receipt.run_id)}`, words, isHere);
+  const open = (receipt: Receipt, words: string, origin: Origin) =>
+    leadTo(`/runs/${segment(receipt.run_id)}`, words, origin);
 
   const cancel = useMutation({
     ...followUp,
@@ -57,18 +57,18 @@ export function useRunActions(run: RunDetail) {
       ...followUp,
       mutationFn: (): Promise<Receipt> =>
         dataOf(api.POST("/runs/{run_id}/rerun", { params: once() })).catch(notRunAgain),
-      onSuccess: (receipt, _sent, isHere) => open(receipt, "The run was started again.", isHere),
+      onSuccess: (receipt, _sent, origin) => open(receipt, "The run was started again.", origin),
     }),
     resume: useMutation({
       ...followUp,
       mutationFn: () => goOn({}).catch(notContinued),
-      onSuccess: (receipt, _sent, isHere) => Promise.all([open(receipt, "The run goes on.", isHere), reread()]),
+      onSuccess: (receipt, _sent, origin) => Promise.all([open(receipt, "The run goes on.", origin), reread()]),
     }),
     /** Forks the run from the turn of a step. */
     forkFrom: useMutation({
       ...followUp,
       mutationFn: (step: string) => goOn({ from_step: step }).catch(notForked),
-      onSuccess: (receipt, _sent, isHere) => Promise.all([open(receipt, "The run was forked.", isHere), reread()]),
+      onSuccess: (receipt, _sent, origin) => Promise.all([open(receipt, "The run was forked.", origin), reread()]),
     }),
     fork: useFork(run.session_id),
     export: useMutation({ ...followUp, mutationFn: () => download(run.run_id).catch(notExported) }),
