@@ -33,6 +33,19 @@ test("a search goes on with older runs where the newest have too few hits", asyn
   expect(onClose).toHaveBeenCalled();
 });
 
+test("Enter opens no run that an earlier text has found, and a text is searched once it is typed", async () => {
+  const hit = completedRun({ run_id: "parcel", input: "Where is parcel 17?" });
+  const requests = fakeServer({ "GET /runs": { data: [hit], meta: { limit: 8, next_cursor: null } } });
+  renderPage(<SearchDialog onClose={vi.fn()} />);
+  const field = screen.getByRole("combobox");
+  for (const value of ["pa", "par", "parcel"]) fireEvent.change(field, { target: { value } });
+  await screen.findByRole("option", { name: /Where is parcel 17/, selected: true });
+  expect(requests.map(({ query }) => query.get("q"))).toEqual(["parcel"]);
+  fireEvent.change(field, { target: { value: "invoice" } });
+  fireEvent.keyDown(field, { key: "Enter" });
+  await waitFor(() => expect(window.location.hash).toBe("#/runs?q=invoice"));
+});
+
 test("a search that fails says so, and is made again on request", async () => {
   let isDown = true;
   const hit = completedRun({ input: "Where is parcel 17?" });

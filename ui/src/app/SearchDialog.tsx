@@ -1,11 +1,12 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
-import { type KeyboardEvent, useDeferredValue, useId, useState } from "react";
+import { type KeyboardEvent, useId, useState } from "react";
 import { listRuns } from "../api/runs";
 import type { RunSummary } from "../api/types";
 import { Dialog } from "../shared/Dialog";
 import { ErrorState } from "../shared/PageStates";
 import { StatusIcon } from "../shared/Status";
 import { STATUS_TONE, shownStatus } from "../shared/status";
+import { useSettled } from "../shared/useSettled";
 import { navigate } from "./hashLocation";
 
 interface Entry {
@@ -23,10 +24,10 @@ const PAGES = ["Runs", "Approvals", "Sessions", "Teams", "Health"];
 /** Finds runs by their request, answer or id, and jumps to pages. */
 export function SearchDialog({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState("");
-  const [selected, setSelected] = useState(0);
+  const [selected, setSelected] = useState<number | null>(null);
   const listId = useId();
-  const query = useDeferredValue(text.trim());
-  const { data, error, refetch, hasNextPage, isFetchingNextPage, fetchNextPage } = useInfiniteQuery({
+  const query = useSettled(text.trim());
+  const { data, error, refetch, hasNextPage, isFetchingNextPage, fetchNextPage, isPlaceholderData } = useInfiniteQuery({
     queryKey: ["runs", "search", query],
     queryFn: ({ pageParam, signal }) => listRuns({ q: query, limit: MAX_RUNS, cursor: pageParam }, signal),
     initialPageParam: null as string | null,
@@ -43,7 +44,10 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
     detail: "Search",
   };
   const entries = entriesOf(text.trim(), runs.slice(0, MAX_RUNS), hasOlder ? [older] : []);
-  const index = Math.min(selected, entries.length - 1);
+  // Enter must not open a run that an earlier text has found: until there is an answer, what needs none is chosen.
+  const isOld = query !== text.trim() || (query.length > 1 && isPlaceholderData);
+  const first = isOld ? entries.findIndex(({ run, to }) => run === undefined && to !== null) : 0;
+  const index = Math.min(selected ?? first, entries.length - 1);
 
   const open = (entry: Entry | undefined) => {
     if (!entry) return;
@@ -78,7 +82,7 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
           value={text}
           onChange={(event) => {
             setText(event.target.value);
-            setSelected(0);
+            setSelected(null);
           }}
           onKeyDown={onKeyDown}
         />

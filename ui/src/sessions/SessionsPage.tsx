@@ -1,13 +1,13 @@
 import "../shared/parts.css";
 import "./sessions.css";
 import { MessagesSquare } from "lucide-react";
-import { useDeferredValue } from "react";
 import { useLocation } from "wouter";
 import { useParams, useRedirect } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { useKeys } from "../shared/keyboard";
 import { EmptyState, Unread } from "../shared/PageStates";
 import { useIsPhone } from "../shared/useIsPhone";
+import { useSettled } from "../shared/useSettled";
 import { Conversation } from "./Conversation";
 import { itemsOf, useSession, useSessionList } from "./queries";
 import { SessionList } from "./SessionList";
@@ -19,7 +19,7 @@ export default function SessionsPage({ sessionId }: { sessionId: string | null }
   const [params, setParams] = useParams();
   const [, navigate] = useLocation();
   const filter = sessionFilterFrom(params);
-  const text = useDeferredValue(filter.text);
+  const text = useSettled(filter.text);
   const isPhone = useIsPhone();
   const list = useSessionList({ ...filter, text });
   const sessions = itemsOf(list.data?.pages);
