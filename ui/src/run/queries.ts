@@ -4,6 +4,7 @@ import { useEffect, useRef } from "react";
 import { api } from "../api/client";
 import { exactDataOf } from "../api/exactJson";
 import { useFeed, usePollInterval } from "../api/feed";
+import { reread, useRereadAfter } from "../api/reread";
 import type { RunSummary } from "../api/types";
 import type { RunDetail, RunStep } from "./model/types";
 import { isFinal } from "./model/types";
@@ -25,24 +26,19 @@ async function readRun(runId: string, signal: AbortSignal): Promise<RunDetail> {
 export function useRun(runId: string) {
   const client = useQueryClient();
   const interval = usePollInterval(POLL_MS);
-  const queueTimer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
-  useEffect(() => () => clearTimeout(queueTimer.current), []);
+  const rereadSoon = useRereadAfter(REREAD_MS, runKey(runId));
   useFeed({
     onRun: (summary) => {
       const known = client.getQueryData<RunDetail>(runKey(runId));
       if (known === undefined) return;
       if (summary.run_id !== runId) {
         // Another run of the session was accepted or has finished: the queue may have changed.
-        if (summary.session_id !== known.session_id || isFinal(known.status)) return;
-        queueTimer.current ??= setTimeout(() => {
-          queueTimer.current = undefined;
-          void client.invalidateQueries({ queryKey: runKey(runId) });
-        }, REREAD_MS);
+        if (summary.session_id === known.session_id && !isFinal(known.status)) rereadSoon();
         return;
       }
       client.setQueryData(runKey(runId), withSummary(known, summary));
       // The summary has neither the answer nor the attempts.
-      if (known.status !== summary.status) void client.invalidateQueries({ queryKey: runKey(runId) });
+      if (known.status !== summary.status) void reread(client, runKey(runId));
     },
   });
   return useQuery({
@@ -105,12 +101,12 @@ export function useReread(runId: string, version: number, stepCount: number, sta
     if (version === 0 || timer.current !== null) return;
     timer.current = setTimeout(() => {
       timer.current = null;
-      void client.invalidateQueries({ queryKey: runKey(runId) });
-      void client.invalidateQueries({ queryKey: stepsKey(runId) });
+      void reread(client, runKey(runId));
+      void reread(client, stepsKey(runId));
     }, REREAD_MS + count.current);
   }, [client, runId, version]);
   useEffect(() => {
-    if (status !== undefined) void client.invalidateQueries({ queryKey: stepsKey(runId) });
+    if (status !== undefined) void reread(client, stepsKey(runId));
   }, [client, runId, status]);
   useEffect(
     () => () => {

@@ -3,6 +3,7 @@ import { dataOf, type RunFilters } from "musterd-client";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api } from "../api/client";
 import { useConnection, useFeed, usePollInterval } from "../api/feed";
+import { useRereadAfter } from "../api/reread";
 import { listRuns } from "../api/runs";
 import type { Page, RunStatus, RunSummary } from "../api/types";
 import { isFinal } from "../shared/status";
@@ -216,12 +217,11 @@ function joined(lists: readonly (OlderRuns | null)[]): OlderRuns | null {
 
 /** Messages of the feed are applied once per frame, and the counts asked for again at most every two seconds. */
 function useBatchedFeed(apply: (runs: readonly RunSummary[]) => void): void {
-  const client = useQueryClient();
+  const recount = useRereadAfter(COUNTS_MS, ["runs", "counts"]);
   const latest = useRef(apply);
   latest.current = apply;
   const batch = useRef(new Map<string, RunSummary>());
   const frame = useRef(0);
-  const countsTimer = useRef<ReturnType<typeof setTimeout>>(undefined);
 
   useFeed({
     onRun: (run) => {
@@ -232,17 +232,8 @@ function useBatchedFeed(apply: (runs: readonly RunSummary[]) => void): void {
         batch.current.clear();
         latest.current(runs);
       });
-      countsTimer.current ??= setTimeout(() => {
-        countsTimer.current = undefined;
-        void client.invalidateQueries({ queryKey: ["runs", "counts"] });
-      }, COUNTS_MS);
+      recount();
     },
   });
-  useEffect(
-    () => () => {
-      cancelAnimationFrame(frame.current);
-      clearTimeout(countsTimer.current);
-    },
-    [],
-  );
+  useEffect(() => () => cancelAnimationFrame(frame.current), []);
 }

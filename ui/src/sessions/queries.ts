@@ -1,11 +1,11 @@
 /** Reading sessions, and changing them. */
 import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { dataOf } from "musterd-client";
-import { useEffect, useRef } from "react";
 import { api, reportNot, segment } from "../api/client";
 import { forkSession } from "../api/components";
 import { exactDataOf } from "../api/exactJson";
 import { useFeed, usePollInterval } from "../api/feed";
+import { reread, useRereadAfter } from "../api/reread";
 import { listRuns } from "../api/runs";
 import type { Page, RunSummary } from "../api/types";
 import { leadTo, useFollowUp } from "../app/followUp";
@@ -39,17 +39,8 @@ export function useSessionList({ text, status }: SessionFilter) {
 
 /** Reads the list again after changes of runs, but not more often than a poll would. */
 function useListChanges(): void {
-  const client = useQueryClient();
-  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  useFeed({
-    onRun: () => {
-      timer.current ??= setTimeout(() => {
-        timer.current = undefined;
-        void client.invalidateQueries({ queryKey: ["sessions", "list"] });
-      }, POLL_MS);
-    },
-  });
+  const rereadSoon = useRereadAfter(POLL_MS, ["sessions", "list"]);
+  useFeed({ onRun: rereadSoon });
 }
 
 export function useSession(id: string | undefined) {
@@ -70,8 +61,8 @@ export function useConversation(id: string) {
     onRun: (run) => {
       if (run.session_id !== id) return;
       client.setQueryData<Page<RunSummary>>(["sessions", "figures", id], (page) => page && withSummary(page, run));
-      if (hasNewText(run)) void client.invalidateQueries({ queryKey: ["sessions", "runs", id] });
-      if (run.ended_at !== null) void client.invalidateQueries({ queryKey: ["sessions", "one", id] });
+      if (hasNewText(run)) void reread(client, ["sessions", "runs", id]);
+      if (run.ended_at !== null) void reread(client, ["sessions", "one", id]);
     },
   });
   const interval = usePollInterval(POLL_MS);
