@@ -3,6 +3,8 @@ import { useQuery } from "@tanstack/react-query";
 import { dataOf } from "musterd-client";
 import { useMemo } from "react";
 import { ApiError, api } from "../api/client";
+import { useFeed, usePollInterval } from "../api/feed";
+import { useRereadAfter } from "../api/reread";
 import { listRuns } from "../api/runs";
 import type { ComponentKind } from "../api/types";
 import { type Component, toDirectory } from "./component";
@@ -10,6 +12,7 @@ import type { Workflow } from "./workflow";
 
 const STALE_MS = 60_000;
 const LAST_RUNS = 5;
+const LAST_RUNS_MS = 3_000;
 
 /** All that the caller may see. Lists that the key does not cover are empty. */
 export function useDirectory() {
@@ -54,9 +57,13 @@ export function useWorkflow(id: string | null) {
 }
 
 export function useLastRuns(kind: ComponentKind, id: string) {
+  const queryKey = ["runs", "of", kind, id];
+  const rereadSoon = useRereadAfter(LAST_RUNS_MS, queryKey);
+  useFeed({ onRun: (run) => run.component_kind === kind && run.component_id === id && rereadSoon() });
   return useQuery({
-    queryKey: ["runs", "of", kind, id],
+    queryKey,
     queryFn: ({ signal }) => listRuns({ [`${kind}_id`]: id, limit: LAST_RUNS }, signal),
+    refetchInterval: usePollInterval(LAST_RUNS_MS),
   });
 }
 
