@@ -13,7 +13,7 @@ import { type ComponentOption, componentLabel, useComponentOptions } from "./com
 import { FilterBar } from "./FilterBar";
 import { countFilters, type Filters, filtersFrom, stateFilter, targetOf } from "./filters";
 import { RunTable } from "./RunTable";
-import { sums } from "./runList";
+import { MOST_FRESH, sums } from "./runList";
 import { type OlderRuns, useRunList } from "./useRunList";
 
 const FirstRunCurl = lazyPart(() => import("../start/FirstRunCurl"));
@@ -53,7 +53,7 @@ export function RunsPage() {
         {list.freshCount > 0 && rows.length > 0 ? (
           <button type="button" className="new-runs" onClick={() => void list.refresh()}>
             <ArrowUp className="icon-small" aria-hidden="true" />
-            {plural(list.freshCount, "new run")}
+            {list.freshCount < MOST_FRESH ? plural(list.freshCount, "new run") : "1,000+ new runs"}
           </button>
         ) : null}
         {list.error ? <ErrorState error={list.error} onRetry={() => void list.refresh()} /> : null}

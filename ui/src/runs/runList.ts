@@ -14,6 +14,9 @@ export interface RunList {
   fresh: ReadonlySet<string>;
 }
 
+/** How many runs that are not on the page are remembered: a page may stay open for days. */
+export const MOST_FRESH = 1_000;
+
 export const EMPTY_CHANGES: Pick<RunList, "changes" | "fresh"> = { changes: new Map(), fresh: new Set() };
 
 /**
@@ -36,10 +39,24 @@ export function withChanges(
       fresh.delete(run.run_id);
       continue;
     }
+    changes.delete(run.run_id); // so that the last change stands last
     changes.set(run.run_id, run); // also of one that is not shown yet: the list may be older when it comes
-    if (!wasShown) fresh.add(run.run_id);
+    if (!wasShown && fresh.size < MOST_FRESH) fresh.add(run.run_id);
   }
+  const hidden = [...changes.keys()].filter((id) => !isShown(id));
+  for (const id of hidden.slice(0, Math.max(0, hidden.length - MOST_FRESH))) changes.delete(id);
   return { changes, fresh };
+}
+
+/** What has changed since `before`, after which the lists were read again; new runs that were known then are listed. */
+export function changesSince(
+  before: Pick<RunList, "changes" | "fresh">,
+  { changes, fresh }: Pick<RunList, "changes" | "fresh">,
+): Pick<RunList, "changes" | "fresh"> {
+  return {
+    changes: new Map([...changes].filter(([id, run]) => before.changes.get(id) !== run)),
+    fresh: new Set([...fresh].filter((id) => !before.fresh.has(id))),
+  };
 }
 
 /** The rows with their changes; a listed row is only replaced by a state that is as new. */

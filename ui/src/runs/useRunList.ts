@@ -8,7 +8,7 @@ import { listRuns } from "../api/runs";
 import type { Page, RunStatus, RunSummary } from "../api/types";
 import { isFinal } from "../shared/status";
 import { ACTIVE_STATUSES, countsQuery, FINAL_STATUSES, type Filters, matches, stateFilter } from "./filters";
-import { changedRows, EMPTY_CHANGES, withChanges } from "./runList";
+import { changedRows, changesSince, EMPTY_CHANGES, withChanges } from "./runList";
 
 /** In the order of the page: what needs a person, what is at work, what is queued, what has finished. */
 const LIMITS = { waiting: 100, working: 100, queued: 100, ended: 50 };
@@ -144,10 +144,10 @@ export function useRunList(filters: Filters) {
     [filterKey],
   );
 
-  const freshIds = useRef(changed.fresh);
-  freshIds.current = changed.fresh;
+  const latest = useRef(changed);
+  latest.current = changed;
   const refresh = useCallback(async () => {
-    const revealed = freshIds.current;
+    const before = latest.current;
     void client.refetchQueries({ queryKey: ["runs", "counts"], type: "active" });
     try {
       await client.refetchQueries({ queryKey: ["runs", "list"], type: "active" }, { throwOnError: true });
@@ -155,7 +155,7 @@ export function useRunList(filters: Filters) {
       return; // the page says why, and the new runs stay behind the button
     }
     // Runs that came while the answers were on their way stay behind the button.
-    setChanged(({ changes, fresh }) => ({ changes, fresh: new Set([...fresh].filter((id) => !revealed.has(id))) }));
+    setChanged((state) => changesSince(before, state));
   }, [client]);
 
   useBatchedFeed(apply);
