@@ -16,6 +16,11 @@ function Frame({ children }: { children: React.ReactNode }) {
     <>
       <input aria-label="field" />
       <a href="#/x">Health</a>
+      <main>The page</main>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a part that scrolls must be reachable by keyboard */}
+      <section aria-label="A long text" tabIndex={0} />
+      {/* biome-ignore lint/a11y/useSemanticElements: the grid of steps is no table either */}
+      <div role="grid" aria-label="Steps" tabIndex={0} />
       <p>{groups.map((group) => group.title).join(", ")}</p>
       {children}
     </>
@@ -86,4 +91,18 @@ test("fields and browser shortcuts keep their keys, and Enter is the focused lin
   press("a", document.body, { ctrlKey: true });
   press("Enter", screen.getByText("Health"));
   expect(run).not.toHaveBeenCalled();
+});
+
+test("arrows act on the page and its grid, but scroll a part that has the focus, and extend a selection", () => {
+  const run = vi.fn();
+  render(
+    <Frame>
+      <Keys title="Run" bindings={[{ keys: "ArrowDown", label: "Member below", run }]} />
+    </Frame>,
+  );
+  press("ArrowDown", screen.getByLabelText("A long text"));
+  press("ArrowDown", document.body, { shiftKey: true });
+  expect(run).not.toHaveBeenCalled();
+  for (const target of [document.body, screen.getByRole("main"), screen.getByRole("grid")]) press("ArrowDown", target);
+  expect(run).toHaveBeenCalledTimes(3);
 });

@@ -94,10 +94,11 @@ function isField(target: EventTarget | null): boolean {
   );
 }
 
-/** Enter and Space belong to the control that has the focus. */
-function isForControl(event: KeyboardEvent): boolean {
-  if (event.key !== "Enter" && event.key !== " ") return false;
-  return event.target instanceof Element && event.target.closest("a,button,summary,[role=menuitem]") !== null;
+/** Enter and Space belong to the control that has the focus, arrows to a part that they scroll, or to the selection. */
+function isForFocused({ key, shiftKey, target }: KeyboardEvent): boolean {
+  const element = target instanceof Element ? target : document.body;
+  if (key.startsWith("Arrow")) return shiftKey || !element.matches("body,main,[role=grid]");
+  return (key === "Enter" || key === " ") && element.closest("a,button,summary,[role=menuitem]") !== null;
 }
 
 function find(keys: string): KeyBinding | undefined {
@@ -114,7 +115,7 @@ function isPrefix(key: string): boolean {
 
 export function handleKey(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (isField(event.target) || isForControl(event)) return;
+  if (isField(event.target) || isForFocused(event)) return;
   if (document.querySelector("dialog[open]")) return; // a dialog has its own keys
   if (!isEnabled && event.key.length === 1 && event.key !== HELP_KEY) return;
   const sequence = pending ? `${pending} ${event.key}` : event.key;
