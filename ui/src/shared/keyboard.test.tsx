@@ -2,7 +2,10 @@ import { cleanup, render, screen } from "@testing-library/preact";
 import { afterEach, expect, test, vi } from "vitest";
 import { type KeyBinding, useKeyboard, useKeyGroups, useKeys } from "./keyboard";
 
-afterEach(cleanup);
+afterEach(() => {
+  cleanup();
+  vi.useRealTimers();
+});
 
 function Keys({ title, bindings }: { title: string; bindings: KeyBinding[] }) {
   useKeys(title, bindings);
@@ -72,6 +75,36 @@ test("two keys in a row", () => {
   expect(reject).not.toHaveBeenCalled();
   press("r");
   expect(reject).toHaveBeenCalledTimes(1);
+});
+
+test("the second of two keys does nothing by itself if it comes late", () => {
+  vi.useFakeTimers();
+  const go = vi.fn();
+  const approve = vi.fn();
+  const next = vi.fn();
+  render(
+    <Frame>
+      <Keys
+        title="Everywhere"
+        bindings={[
+          { keys: "g a", label: "Approvals", run: go },
+          { keys: "a", label: "Approve", run: approve },
+          { keys: "j", label: "Next", run: next },
+        ]}
+      />
+    </Frame>,
+  );
+  press("g");
+  vi.advanceTimersByTime(60_000);
+  press("a");
+  expect(go).not.toHaveBeenCalled();
+  expect(approve).not.toHaveBeenCalled();
+  press("a");
+  expect(approve).toHaveBeenCalledTimes(1);
+  press("g");
+  vi.advanceTimersByTime(60_000);
+  press("j");
+  expect(next).toHaveBeenCalledTimes(1);
 });
 
 test("fields and browser shortcuts keep their keys, and Enter is the focused link's", () => {

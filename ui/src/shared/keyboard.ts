@@ -28,8 +28,8 @@ const STORAGE_KEY = "musterd.single-keys";
 const SEQUENCE_MS = 1200;
 let groups: Group[] = [];
 let isEnabled = readEnabled();
-let pending = "";
-let pendingTimer: ReturnType<typeof setTimeout> | undefined;
+/** The first of two keys, and when it was pressed. */
+let pending: { key: string; at: number } | null = null;
 const listeners = new Set<() => void>();
 
 function readEnabled(): boolean {
@@ -118,19 +118,16 @@ export function handleKey(event: KeyboardEvent): void {
   if (isField(event.target) || isForFocused(event)) return;
   if (document.querySelector("dialog[open]")) return; // a dialog has its own keys
   if (!isEnabled && event.key.length === 1 && event.key !== HELP_KEY) return;
-  const sequence = pending ? `${pending} ${event.key}` : event.key;
-  pending = "";
-  clearTimeout(pendingTimer);
-  const binding = find(sequence) ?? find(event.key);
+  const first = pending;
+  pending = null;
+  const second = first === null ? undefined : find(`${first.key} ${event.key}`);
+  // A second key that comes too late does nothing: by itself it may mean something else, such as a decision.
+  if (first !== null && second && Date.now() - first.at > SEQUENCE_MS) return;
+  const binding = second ?? find(event.key);
   if (binding) {
     event.preventDefault();
     binding.run(event);
-  } else if (isPrefix(event.key)) {
-    pending = event.key;
-    pendingTimer = setTimeout(() => {
-      pending = "";
-    }, SEQUENCE_MS);
-  }
+  } else if (isPrefix(event.key)) pending = { key: event.key, at: Date.now() };
 }
 
 /** Listen for keys; once, by the frame of the page. */
