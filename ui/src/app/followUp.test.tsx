@@ -98,7 +98,10 @@ test.each([
   [REFUSED, /^The run was not started\. The message is too long\./],
 ])("a form that was closed tells the end of its start as a notice: %o", async (reply, words) => {
   const target = { kind: "agent", id: "travel" } as const;
-  const { isSent, answer } = show(<StartForm target={target} component={{ id: "travel", name: "Travel" }} />, reply);
+  const { isSent, answer } = show(
+    <StartForm draftKey={crypto.randomUUID()} target={target} component={{ id: "travel", name: "Travel" }} />,
+    reply,
+  );
   fireEvent.change(screen.getByLabelText("What should Travel do?"), { target: { value: "Check me in" } });
   fireEvent.click(screen.getByText("Start"));
   await isSent();

@@ -21,6 +21,14 @@ test("a click beside a dialog closes it", () => {
   expect(onClose).toHaveBeenCalledOnce();
 });
 
+test("a click beside a dialog in which something is written leaves it open", () => {
+  const { onClose, dialog, field } = showDialog();
+  fireEvent.input(field, { target: { value: "Check me in" } });
+  fireEvent.pointerDown(dialog);
+  fireEvent.click(dialog);
+  expect(onClose).not.toHaveBeenCalled();
+});
+
 test("a drag that begins inside a dialog and ends beside it leaves it open", () => {
   const { onClose, dialog, field } = showDialog();
   fireEvent.pointerDown(field);

@@ -20,6 +20,7 @@ export function Dialog(props: DialogProps) {
   const { title, onClose, children, isTitleHidden = false, isFixed = false, isInUrl = false } = props;
   const element = useRef<HTMLDialogElement>(null);
   const isPressed = useRef(false);
+  const isWritten = useRef(false);
   const titleId = useId();
   useCloseOnBack(onClose, !isFixed && !isInUrl);
   useLayoutEffect(() => {
@@ -43,12 +44,16 @@ export function Dialog(props: DialogProps) {
         event.preventDefault();
         if (!isFixed) onClose();
       }}
+      onInput={(event) => {
+        isWritten.current ||= event.target instanceof HTMLTextAreaElement;
+      }}
       onPointerDown={(event) => {
         isPressed.current = event.target === element.current;
       }}
       onClick={(event) => {
         // The click after a drag out of the dialog, such as a selection of text, is on the backdrop too.
-        if (!isFixed && isPressed.current && event.target === element.current) onClose();
+        const isBeside = isPressed.current && event.target === element.current;
+        if (isBeside && !isFixed && !isWritten.current) onClose(); // what is written is not lost to a slip
       }}
     >
       <div className={isTitleHidden ? "sr-only" : "card-head"}>

@@ -25,7 +25,7 @@ it("starts a run once, however often its answer is lost", async () => {
       return { status: 202, body: { run_id: "r 1", session_id: "s1", status: "PENDING" } };
     },
   });
-  renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} />);
+  renderPage(<StartForm draftKey={crypto.randomUUID()} target={{ kind: "agent", id: "travel" }} component={TRAVEL} />);
   fireEvent.change(screen.getByLabelText("What should Travel do?"), { target: { value: "Check me in" } });
   fireEvent.click(screen.getByText("Start"));
   await screen.findByText("The run was not started. The server is not available at the moment.");
@@ -55,7 +55,9 @@ it("has a field for each parameter of a function that is a workflow", async () =
       body: { run_id: "r1", session_id: "s1", status: "PENDING" },
     }),
   });
-  renderPage(<StartForm target={{ kind: "workflow", id: "report" }} component={report} />);
+  renderPage(
+    <StartForm draftKey={crypto.randomUUID()} target={{ kind: "workflow", id: "report" }} component={report} />,
+  );
   fireEvent.change(screen.getByLabelText("What should Report do?"), { target: { value: "tea" } });
   expect((await screen.findByLabelText<HTMLInputElement>("tone")).value).toBe("dry");
   fireEvent.click(screen.getByText("Start"));
@@ -73,7 +75,14 @@ it("begins with what is filled in", async () => {
     "POST /agents/travel/runs": () => ({ status: 202, body: { run_id: "r1", session_id: "s1", status: "PENDING" } }),
   });
   const initial = { message: "Check me in", sessionId: "s1" };
-  renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} initial={initial} />);
+  renderPage(
+    <StartForm
+      draftKey={crypto.randomUUID()}
+      target={{ kind: "agent", id: "travel" }}
+      component={TRAVEL}
+      initial={initial}
+    />,
+  );
   fireEvent.click(screen.getByText("Start"));
   await waitFor(() => expect(requests.some((request) => request.method === "POST")).toBe(true));
   const start = requests.find((request) => request.method === "POST");
@@ -82,7 +91,7 @@ it("begins with what is filled in", async () => {
 
 it("opens the folded part if a field in it is wrong", async () => {
   fakeServer({});
-  renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} />);
+  renderPage(<StartForm draftKey={crypto.randomUUID()} target={{ kind: "agent", id: "travel" }} component={TRAVEL} />);
   fireEvent.change(screen.getByLabelText("What should Travel do?"), { target: { value: "Check me in" } });
   fireEvent.change(screen.getByLabelText("Priority"), { target: { value: "high" } });
   fireEvent.click(screen.getByText("Start"));
@@ -102,7 +111,14 @@ it.each([
     "POST /agents/travel/runs": () => ({ status: 202, body: { run_id: "r1", session_id: "s1", status: "PENDING" } }),
   });
   const initial = { message: "Check me in", sessionId: "s1" };
-  renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} initial={initial} />);
+  renderPage(
+    <StartForm
+      draftKey={crypto.randomUUID()}
+      target={{ kind: "agent", id: "travel" }}
+      component={TRAVEL}
+      initial={initial}
+    />,
+  );
   fireEvent.click(screen.getByRole("button", { name: label }));
   expect((await screen.findByRole("button", { name: label, pressed: true })).textContent).toBe(label);
   fireEvent.click(screen.getByText("Start"));

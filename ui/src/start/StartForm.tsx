@@ -10,6 +10,7 @@ import { useSessionList } from "../sessions/queries";
 import { ALL_SESSIONS } from "../sessions/session";
 import { markAutofocus } from "../shared/autofocus";
 import { Button } from "../shared/Button";
+import { useDraft } from "../shared/drafts";
 import { SUBMIT_KEYS } from "../shared/keyboard";
 import { type Component, componentKey } from "../teams/component";
 import { useWorkflow } from "../teams/queries";
@@ -33,6 +34,8 @@ import { useStart } from "./useStart";
 export interface StartFormProps {
   target: RunTarget;
   component: Component;
+  /** Names what is typed, which outlives the form until it is sent. */
+  draftKey: string;
   /** What is filled in. */
   initial?: Partial<Form> | undefined;
   onStarted?: () => void;
@@ -47,15 +50,17 @@ const ON_BUSY: [OnBusy, string, string][] = [
 ];
 
 /** Starts a run of one team, agent or workflow, which may change. */
-export function StartForm({ target, component, initial, onStarted, isFocused = false }: StartFormProps) {
-  const [form, setForm] = useState<Form>({ ...EMPTY_FORM, ...initial });
+export function StartForm({ target, component, draftKey, initial, onStarted, isFocused = false }: StartFormProps) {
+  const [empty] = useState<Form>({ ...EMPTY_FORM, ...initial });
+  const [form, setForm] = useDraft(draftKey, empty);
   const [problems, setProblems] = useState<Problems>({});
   const [argumentProblems, setArgumentProblems] = useState<Record<string, string>>({});
   const [curl, setCurl] = useState<string | null>(null);
   const element = useRef<HTMLFormElement>(null);
   const me = useQuery(meQuery);
   const start = useStart({
-    onStarted: (run, origin) => {
+    onStarted: (run, sent, origin) => {
+      setForm((typed) => (typed === sent ? empty : typed));
       if (origin.isHere()) onStarted?.();
       leadTo(`/runs/${encodeURIComponent(run.run_id)}`, "The run has started.", origin);
     },
@@ -65,16 +70,17 @@ export function StartForm({ target, component, initial, onStarted, isFocused = f
   const parameters = parametersOf(workflow);
   const set = (change: Partial<Form>) => setForm((before) => ({ ...before, ...change }));
   // What is typed stays for another team, agent or workflow, but not its own fields and what was wrong.
+  const key = componentKey(target.kind, target.id);
+  const shownKey = useRef(key);
   // biome-ignore lint/correctness/useExhaustiveDependencies: only another target leaves these behind
-  useLayoutEffect(
-    () => () => {
-      set({ arguments: {} });
-      setProblems({});
-      setArgumentProblems({});
-      start.reset();
-    },
-    [componentKey(target.kind, target.id)],
-  );
+  useLayoutEffect(() => {
+    if (shownKey.current === key) return; // a draft that is shown again is whole
+    shownKey.current = key;
+    set({ arguments: {} });
+    setProblems({});
+    setArgumentProblems({});
+    start.reset();
+  }, [key]);
 
   const submit = () => {
     if (start.isPending) return;

@@ -1,4 +1,4 @@
-import { cleanup, fireEvent, screen } from "@testing-library/preact";
+import { cleanup, fireEvent, screen, waitFor } from "@testing-library/preact";
 import { afterEach, expect, test, vi } from "vitest";
 import { fakeServer, renderPage } from "../approvals/testing";
 import StartRunDialog from "./StartRunDialog";
@@ -30,4 +30,28 @@ test("another agent keeps what is typed, but not what was wrong with it", async 
   expect(screen.getByLabelText<HTMLInputElement>("Session").value).toBe("s1");
   expect(screen.getByLabelText<HTMLInputElement>("Budget in tokens").value).toBe("many");
   expect(screen.queryByText("Enter a whole number of tokens.")).toBeNull();
+});
+
+test("what is typed is there again when the dialog is opened again, until it is sent", async () => {
+  const requests = fakeServer({
+    "GET /teams": [],
+    "GET /agents": AGENTS,
+    "GET /workflows": [],
+    "POST /agents/librarian/runs": { run_id: "r1", session_id: "s1", status: "PENDING" },
+  });
+  const open = (form = {}) => renderPage(<StartRunDialog onClose={vi.fn()} componentId={null} form={form} />);
+  open();
+  await screen.findByLabelText("What should Travel do?");
+  choose("Librarian");
+  fireEvent.change(await screen.findByLabelText("What should Librarian do?"), { target: { value: "Find a book" } });
+  cleanup();
+  open({ message: "Something else" });
+  expect((await screen.findByLabelText<HTMLTextAreaElement>("What should Travel do?")).value).toBe("Something else");
+  cleanup();
+  open();
+  const message = await screen.findByLabelText<HTMLTextAreaElement>("What should Librarian do?");
+  expect(message.value).toBe("Find a book");
+  fireEvent.click(screen.getByText("Start"));
+  await waitFor(() => expect(requests.some(({ method }) => method === "POST")).toBe(true));
+  await waitFor(() => expect(message.value).toBe(""));
 });

@@ -1,5 +1,5 @@
-import { useState } from "react";
 import { Dialog } from "../shared/Dialog";
+import { useDraft } from "../shared/drafts";
 import { EmptyState, Unread } from "../shared/PageStates";
 import { componentKey, type Directory, type DirectoryEntry } from "../teams/component";
 import { useDirectory } from "../teams/queries";
@@ -35,11 +35,10 @@ function Choose({ directory, componentId, form, onClose }: StartRunDialogProps &
   function isMember({ above, component }: DirectoryEntry): boolean {
     return above.length > 0 && component.id === componentId;
   }
-  const [key, setKey] = useState(() => {
-    const first = choices.find(({ component }) => component.id === componentId) ?? choices[0];
-    return first === undefined ? "" : componentKey(first.kind, first.component.id);
-  });
-  const chosen = choices.find(({ kind, component }) => componentKey(kind, component.id) === key);
+  const first = choices.find(({ component }) => component.id === componentId) ?? choices[0];
+  const draftKey = `start ${JSON.stringify([componentId, form])}`;
+  const [key, setKey] = useDraft(`${draftKey} of`, first ? componentKey(first.kind, first.component.id) : "");
+  const chosen = choices.find(({ kind, component }) => componentKey(kind, component.id) === key) ?? first;
   if (chosen === undefined) {
     return (
       <EmptyState title="Nothing to run">The server declares no team, agent or workflow that you can see.</EmptyState>
@@ -49,7 +48,11 @@ function Choose({ directory, componentId, form, onClose }: StartRunDialogProps &
     <div className="card-body start-form">
       <label className="field">
         <span>Team, agent or workflow</span>
-        <select className="input" value={key} onChange={(event) => setKey(event.target.value)}>
+        <select
+          className="input"
+          value={componentKey(chosen.kind, chosen.component.id)}
+          onChange={(event) => setKey(() => event.target.value)}
+        >
           {choices.map(({ kind, component }) => (
             <option key={componentKey(kind, component.id)} value={componentKey(kind, component.id)}>
               {component.name}
@@ -60,6 +63,7 @@ function Choose({ directory, componentId, form, onClose }: StartRunDialogProps &
       <StartForm
         target={{ kind: chosen.kind, id: chosen.component.id }}
         component={chosen.component}
+        draftKey={draftKey}
         initial={form}
         onStarted={onClose}
         isFocused

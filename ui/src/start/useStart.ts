@@ -15,7 +15,7 @@ interface Start {
 }
 
 interface StartOptions {
-  onStarted?: (run: StartedRun, origin: Origin) => void;
+  onStarted?: (run: StartedRun, sent: StartForm, origin: Origin) => void;
   /** Puts what was not sent back, also once its form is gone. */
   onFailed?: (form: StartForm) => void;
 }
@@ -45,7 +45,7 @@ export function useStart({ onStarted, onFailed }: StartOptions) {
       unanswered.delete(start.form.sessionId);
       void client.invalidateQueries({ queryKey: ["runs"] });
       void client.invalidateQueries({ queryKey: ["sessions"] });
-      onStarted?.(run, origin);
+      onStarted?.(run, start.form, origin);
     },
     onError: (error, start, origin) => {
       onFailed?.(start.form);

@@ -102,7 +102,7 @@ function Selected({ entry, isPhone }: { entry: DirectoryEntry; isPhone: boolean 
         <h2 id="start-heading" className="mb-5 text-title font-semibold">
           Start a run
         </h2>
-        <StartForm key={key} target={{ kind, id: component.id }} component={component} />
+        <StartForm key={key} draftKey={`teams ${key}`} target={{ kind, id: component.id }} component={component} />
       </section>
     </>
   );
