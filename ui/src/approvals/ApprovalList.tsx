@@ -37,7 +37,10 @@ export function ApprovalList({ inbox, count, pending, now, currentId }: Approval
         ))}
       </ul>
       <NextPage list={pending} label="Show more questions" />
-      <h2 className="list-group">Decided in the last 24 hours · {inbox.decided.length}</h2>
+      <h2 className="list-group">
+        Decided in the last 24 hours · {inbox.decided.length}
+        {inbox.hasMoreDecided ? "+" : ""}
+      </h2>
       {inbox.decided.length === 0 ? (
         <p className="px-5 py-3 text-ink-3">Decisions and expired questions are listed here for 24 hours.</p>
       ) : null}

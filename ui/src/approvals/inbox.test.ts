@@ -35,6 +35,14 @@ describe("the inbox", () => {
     expect(toInbox([], [APPROVED], NOW + 24 * 3600).decided).toEqual([]);
   });
 
+  it("knows whether the last day had more decisions than are read", () => {
+    const read = (count: number, age: number) =>
+      Array.from({ length: count }, (_, index) => ({ ...APPROVED, id: `ap-${index}`, created_at: NOW - age - index }));
+    expect(toInbox([], read(49, 60), NOW).hasMoreDecided).toBe(false);
+    expect(toInbox([], read(50, 60), NOW).hasMoreDecided).toBe(true);
+    expect(toInbox([], read(50, 24 * 3600 - 10), NOW).hasMoreDecided).toBe(false);
+  });
+
   it("keeps questions that expired for a day after their expiry", () => {
     const expired = { ...REFUND, status: "expired" as const, expires_at: NOW - 10, created_at: NOW - 8 * 24 * 3600 };
     expect(toInbox([], [APPROVED, expired], NOW).decided).toEqual([expired, APPROVED]);
@@ -56,7 +64,7 @@ describe("the inbox", () => {
   });
 
   it("moves through pending and decided ones with j and k", () => {
-    const inbox = { pending: [REFUND, CHECK_IN], decided: [APPROVED] };
+    const inbox = { pending: [REFUND, CHECK_IN], decided: [APPROVED], hasMoreDecided: false };
     expect(neighbour(inbox, undefined, 1)).toBe(REFUND);
     expect(neighbour(inbox, CHECK_IN.id, 1)).toBe(APPROVED);
     expect(neighbour(inbox, APPROVED.id, 1)).toBe(APPROVED);

@@ -3,10 +3,15 @@
 import { type Approval, isPending } from "./approval";
 
 const DAY_SECONDS = 24 * 3600;
+/** How many of each status are read, the newest ones. */
+export const RECENT_LIMIT = 50;
+export const DECIDED = ["approved", "rejected", "expired", "cancelled"] as const;
 
 export interface Inbox {
   pending: Approval[];
   decided: Approval[];
+  /** The last day had more of them than are read. */
+  hasMoreDecided: boolean;
 }
 
 /**
@@ -26,6 +31,7 @@ export function toInbox(
     if (known === undefined || isPending(known)) byId.set(approval.id, approval);
   }
   const approvals = [...byId.values()];
+  const isOfLastDay = (at: number | null) => (at ?? 0) > now - DAY_SECONDS;
   const decidedAt = (approval: Approval) => closedAt(approval, now) ?? approval.created_at ?? 0;
   const pendingIds = new Set(pendingPages.map((approval) => approval.id));
   return {
@@ -33,8 +39,12 @@ export function toInbox(
       .filter((approval) => isPending(approval) && (!hasMore || pendingIds.has(approval.id)))
       .sort(bySoonestExpiry),
     decided: approvals
-      .filter((approval) => !isPending(approval) && decidedAt(approval) > now - DAY_SECONDS)
+      .filter((approval) => !isPending(approval) && isOfLastDay(decidedAt(approval)))
       .sort((left, right) => decidedAt(right) - decidedAt(left)),
+    hasMoreDecided: DECIDED.some((status) => {
+      const read = approvals.filter((approval) => approval.status === status);
+      return read.length >= RECENT_LIMIT && read.every((approval) => isOfLastDay(approval.created_at));
+    }),
   };
 }
 

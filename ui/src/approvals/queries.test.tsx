@@ -2,8 +2,9 @@ import { cleanup, screen, waitFor } from "@testing-library/preact";
 import { afterEach, expect, it, vi } from "vitest";
 import { useApprovalChanges } from "../api/approvalChanges";
 import { startFeed } from "../api/feed";
+import { CHECK_IN, DEPLOY } from "./fixtures";
 import { useInboxPages, useRunApprovals } from "./queries";
-import { renderPage } from "./testing";
+import { fakeServer, renderPage, type SentRequest } from "./testing";
 
 afterEach(() => {
   cleanup();
@@ -61,4 +62,23 @@ it("reads the approvals of a run once after its changes, and not those of other 
   await new Promise((resolve) => setTimeout(resolve, 100)); // further requests would follow at once
   expect(requests.sort()).toEqual(["all", "pending", "r1"]);
   stop();
+});
+
+function Decided() {
+  const decided = useInboxPages().recent.data?.data.filter(({ status }) => status !== "pending");
+  return <p>{decided?.map(({ id }) => id).join(", ")}</p>;
+}
+
+it("reads decisions though more questions have come since than a page has", async () => {
+  const waiting = Array.from({ length: 50 }, (_, index) => ({ ...CHECK_IN, id: `ap-${index}` }));
+  fakeServer({
+    "GET /approvals": ({ query }: SentRequest) => {
+      const status = query.get("status");
+      const decided = status === "approved" ? [{ ...DEPLOY, status }] : [];
+      const data = status === null || status === "pending" ? waiting : decided;
+      return { body: { data, meta: { page: 1, limit: 50, total_pages: 1, total_count: data.length } } };
+    },
+  });
+  renderPage(<Decided />);
+  await screen.findByText(DEPLOY.id);
 });

@@ -13,17 +13,17 @@ import { ApiError, api } from "../api/client";
 import { exactDataOf } from "../api/exactJson";
 import { usePollInterval } from "../api/feed";
 import type { Approval, ApprovalPage } from "./approval";
+import { DECIDED, RECENT_LIMIT } from "./inbox";
 import { type Decision, resolveBody } from "./question/decision";
 
 const POLL_MS = 3_000;
 const PENDING_LIMIT = 200;
 const RUN_LIMIT = 200;
-const RECENT_LIMIT = 50;
 
 const LISTS = ["approvals", "list"] as const;
 const PENDING = ["approvals", "pending"] as const;
 
-/** The approvals that wait, by pages, those that expire first on the first; and the newest ones whatever their status. */
+/** The approvals that wait, by pages, those that expire first on the first; and the newest ones of each status. */
 export function useInboxPages() {
   const pending = useInfiniteQuery({
     queryKey: PENDING,
@@ -33,8 +33,20 @@ export function useInboxPages() {
     getNextPageParam: ({ meta }) => (meta.page < meta.total_pages ? meta.page + 1 : null),
     refetchInterval: usePollInterval(POLL_MS),
   });
-  const recent = useApprovals({ limit: RECENT_LIMIT });
+  const recent = useQuery({
+    queryKey: [...LISTS, "recent"],
+    queryFn: ({ signal }) => readRecent(signal),
+    refetchInterval: usePollInterval(POLL_MS),
+  });
   return { pending, recent };
+}
+
+async function readRecent(signal: AbortSignal): Promise<ApprovalPage> {
+  const newest = await listApprovals({ limit: RECENT_LIMIT }, signal);
+  if (newest.data.length < RECENT_LIMIT) return newest; // these are all
+  // Questions that wait could leave no place on the page for what is decided.
+  const decided = await Promise.all(DECIDED.map((status) => listApprovals({ status, limit: RECENT_LIMIT }, signal)));
+  return { ...newest, data: [newest, ...decided].flatMap((page) => page.data) };
 }
 
 /** The approvals of one run and its members. */
