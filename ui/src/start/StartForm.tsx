@@ -2,13 +2,10 @@ import "../shared/parts.css";
 import "../teams/teams.css";
 import { useQuery } from "@tanstack/react-query";
 import { ChevronRight, Terminal } from "lucide-react";
-import { type FormEvent, type KeyboardEvent, useId, useLayoutEffect, useRef, useState } from "react";
+import { type FormEvent, type KeyboardEvent, useLayoutEffect, useRef, useState } from "react";
 import { apiUrl } from "../api/client";
 import { meQuery } from "../api/queries";
 import { leadTo } from "../app/followUp";
-import { useSessionList } from "../sessions/queries";
-import { ALL_SESSIONS } from "../sessions/session";
-import { markAutofocus } from "../shared/autofocus";
 import { Button } from "../shared/Button";
 import { useDraft } from "../shared/drafts";
 import { SUBMIT_KEYS } from "../shared/keyboard";
@@ -18,12 +15,12 @@ import { takesJsonMessages } from "../teams/workflow";
 import { CurlDialog } from "./CurlDialog";
 import { curlCommand } from "./curl";
 import { FilePicker } from "./FilePicker";
-import { argumentTexts, outlineOf, type Parameter, parametersOf, readArguments } from "./parameters";
+import { ArgumentField, OnBusyField, SessionField, TextField } from "./fields";
+import { argumentTexts, outlineOf, parametersOf, readArguments } from "./parameters";
 import {
   EMPTY_FORM,
   type StartForm as Form,
   type FormField,
-  type OnBusy,
   type Problems,
   problemsOf,
   type RunTarget,
@@ -41,13 +38,6 @@ export interface StartFormProps {
   onStarted?: () => void;
   isFocused?: boolean;
 }
-
-const ON_BUSY: [OnBusy, string, string][] = [
-  ["enqueue", "Wait", "The run waits until the session is free."],
-  ["reject", "Refuse", "The run is refused if another run of the session is active."],
-  ["interrupt", "Interrupt", "The active run is cancelled, and this one goes next."],
-  ["parallel", "In parallel", "The run starts beside the active one."],
-];
 
 /** Starts a run of one team, agent or workflow, which may change. */
 export function StartForm({ target, component, draftKey, initial, onStarted, isFocused = false }: StartFormProps) {
@@ -170,153 +160,5 @@ export function StartForm({ target, component, draftKey, initial, onStarted, isF
         <CurlDialog command={curl} hasFiles={form.files.length > 0} onClose={() => setCurl(null)} />
       )}
     </form>
-  );
-}
-
-/** The dialog may be open already, if the teams were loaded after it. */
-function focusInDialog(element: HTMLElement | null): void {
-  markAutofocus(element);
-  element?.focus();
-}
-
-interface FieldProps {
-  name: FormField;
-  form: Form;
-  problems: Problems;
-  set: (change: Partial<Form>) => void;
-}
-
-interface TextFieldProps extends FieldProps {
-  label: string;
-  placeholder?: string | undefined;
-  isLong?: boolean;
-  isNumber?: boolean;
-  isFocused?: boolean;
-}
-
-function TextField({ name, form, problems, set, label, placeholder, isLong, isNumber, isFocused }: TextFieldProps) {
-  const id = useId();
-  const problem = problems[name];
-  const props = {
-    id,
-    value: form[name],
-    placeholder,
-    "aria-invalid": problem !== undefined,
-    "aria-describedby": problem === undefined ? undefined : `${id}-problem`,
-    onChange: (event: { target: { value: string } }) => set({ [name]: event.target.value }),
-  };
-  return (
-    <div className="field">
-      <span>
-        <label htmlFor={id}>{label}</label>
-      </span>
-      {isLong ? (
-        <textarea className="input start-message" rows={5} ref={isFocused ? focusInDialog : undefined} {...props} />
-      ) : (
-        <input className="input" autoComplete="off" inputMode={isNumber ? "decimal" : undefined} {...props} />
-      )}
-      {problem === undefined ? null : (
-        <p className="field-problem" id={`${id}-problem`}>
-          {problem}
-        </p>
-      )}
-    </div>
-  );
-}
-
-interface ArgumentFieldProps {
-  parameter: Parameter;
-  text: string;
-  problem: string | undefined;
-  onText: (text: string) => void;
-}
-
-/** An argument of a function that is a workflow. */
-function ArgumentField({ parameter, text, problem, onText }: ArgumentFieldProps) {
-  const id = useId();
-  const props = {
-    id,
-    value: text,
-    "aria-required": parameter.isRequired,
-    "aria-invalid": problem !== undefined,
-    "aria-describedby": `${id}-help`,
-    onChange: (event: { target: { value: string } }) => onText(event.target.value),
-  };
-  const isNumber = parameter.type === "int" || parameter.type === "float";
-  const { isRequired } = parameter;
-  return (
-    <div className="field">
-      <span>
-        <label htmlFor={id}>{parameter.name}</label>
-      </span>
-      {parameter.options ? (
-        <select className="input" {...props}>
-          {parameter.value === null ? <option value="">{isRequired ? "Choose" : "None"}</option> : null}
-          {parameter.options.map(String).map((option) => (
-            <option key={option} value={option}>
-              {option}
-            </option>
-          ))}
-        </select>
-      ) : (
-        <input
-          className="input"
-          autoComplete="off"
-          inputMode={isNumber ? "decimal" : undefined}
-          placeholder={isRequired || parameter.value !== null ? undefined : "None"}
-          {...props}
-        />
-      )}
-      <div id={`${id}-help`}>
-        {problem === undefined ? null : <p className="field-problem">{problem}</p>}
-        {parameter.description === null ? null : <p className="field-help">{parameter.description}</p>}
-      </div>
-    </div>
-  );
-}
-
-/** The session's id: one of the last ones, or any other. */
-function SessionField({ name, form, set }: FieldProps) {
-  const id = useId();
-  const list = useSessionList(ALL_SESSIONS);
-  const sessions = list.data?.pages[0]?.data ?? [];
-  return (
-    <div className="field">
-      <span>
-        <label htmlFor={id}>Session</label>
-      </span>
-      <input
-        id={id}
-        className="input"
-        list={`${id}-list`}
-        autoComplete="off"
-        placeholder="New session"
-        value={form[name]}
-        onChange={(event) => set({ sessionId: event.target.value })}
-      />
-      <datalist id={`${id}-list`}>
-        {sessions.map((session) => (
-          <option key={session.session_id} value={session.session_id} label={session.session_name} />
-        ))}
-      </datalist>
-    </div>
-  );
-}
-
-function OnBusyField({ value, onValue }: { value: OnBusy; onValue: (value: OnBusy) => void }) {
-  const id = useId();
-  return (
-    <div className="field">
-      <span id={id}>If the session is busy</span>
-      {/* biome-ignore lint/a11y/useSemanticElements: the buttons look and work like the other switches of the page */}
-      <div className="segmented" role="group" aria-labelledby={id}>
-        {ON_BUSY.map(([choice, label]) => (
-          <button key={choice} type="button" aria-pressed={choice === value} onClick={() => onValue(choice)}>
-            {label}
-          </button>
-        ))}
-      </div>
-      <p className="field-help">{ON_BUSY.find(([choice]) => choice === value)?.[2]}</p>
-    </div>
   );
 }
