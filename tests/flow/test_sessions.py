@@ -71,6 +71,18 @@ async def test_pages(client: ServerClient) -> None:
     assert await ids(client, limit=2) == ["s4", "s3"]
 
 
+async def test_a_page_leaves_out_long_states(client: ServerClient) -> None:
+    for name, state in (("short", {"a": "x" * 1_000}), ("long", {"a": "x" * 200_000})):
+        body = {"session_id": name, "team_id": "demo-team", "session_state": state}
+        assert (await client.http.post("/sessions", json=body)).status_code == 201
+    lengths = {}
+    for limit in (5, 100):
+        page = (await client.get("/sessions", limit=limit))["data"]
+        lengths[limit] = {row["session_id"]: row["session_state"] and len(row["session_state"]["a"]) for row in page}
+    assert lengths == {5: {"short": 1_000, "long": 200_000}, 100: {"short": 1_000, "long": None}}
+    assert len((await client.get("/sessions/long"))["session_state"]["a"]) == 200_000
+
+
 async def test_order(client: ServerClient) -> None:
     for name in ("b", "a", "c"):
         await client.run(f"name {name}", session_id=name)

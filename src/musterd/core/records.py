@@ -408,6 +408,7 @@ class SessionRow:
     :param deleted_at: when it was deleted. A time in the future hides a session that is still being created.
     :param summary: the summary so far: summary, topics, as_of (a time), run_id (the run that made it, or "").
     :param forked_from: the session whose finished runs were copied into it.
+    :param has_state: False in a list that leaves the state out because it is long; then ``state`` is empty.
     """
 
     session_id: str
@@ -425,6 +426,7 @@ class SessionRow:
     deleted_at: float | None = None
     summary: JsonObject | None = None
     forked_from: str | None = None
+    has_state: bool = True
 
 
 class StepKind(StrEnum):

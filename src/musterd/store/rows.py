@@ -68,7 +68,7 @@ async def run_view(tx: Tx, row: Row) -> RunView:
 
 def session_row(row: Row) -> SessionRow:
     """The record of a row of ``sessions``."""
-    metadata, summary = row["metadata"], row["summary"]
+    state, metadata, summary = row["state"], row["metadata"], row["summary"]
     return SessionRow(
         session_id=row["session_id"],
         owner=row["owner"],
@@ -77,7 +77,8 @@ def session_row(row: Row) -> SessionRow:
         component_id=row["component_id"],
         name=row["name"],
         first_message=row["first_message"],
-        state=json.loads(row["state"]),
+        state={} if state is None else json.loads(state),
+        has_state=state is not None,
         metadata=None if metadata is None else json.loads(metadata),
         next_seq=row["next_seq"],
         created_at=row["created_at"],

@@ -26,6 +26,11 @@ ORDERS = {
 }
 """The sort orders; each has an index."""
 _COMPONENT = ("component_kind", "component_id")
+MAX_STATES = 1024 * 1024
+"""The most characters of sessions' states that one page holds. Users choose their length, and a page has 1,000."""
+_COLUMNS = """session_id, owner, user_id, component_kind, component_id, name, first_message, next_seq, created_at,
+              updated_at, deleted_at, forked_from, NULL AS metadata, NULL AS summary,
+              CASE WHEN length(state) <= :max_state THEN state END AS state"""
 _OTHERS = ("pattern", "text", "last_states", "live_states")
 """The conditions that are not equalities."""
 _LAST_STATE = (
@@ -70,8 +75,10 @@ def page_of(query: SessionFilter, caller: Caller) -> tuple[Statement, dict[str, 
     if is_search and query.sort_by != "created_at":
         # The index that contains whole names is in the order of creation. Find the matches there, then sort them.
         matching = f"SELECT session_id FROM sessions WHERE session_id IN ({matching})"
-    text = f"SELECT * FROM sessions WHERE session_id IN ({matching} {by_order} LIMIT :limit OFFSET :offset) {by_order}"
-    page = {"limit": query.limit, "offset": max(query.page - 1, 0) * query.limit}
+    text = f"""SELECT {_COLUMNS} FROM sessions
+               WHERE session_id IN ({matching} {by_order} LIMIT :limit OFFSET :offset) {by_order}"""
+    offset = max(query.page - 1, 0) * query.limit
+    page = {"limit": query.limit, "offset": offset, "max_state": MAX_STATES // max(query.limit, 1)}
     return Statement(f"sessions_page {sorted(values)} {order} {direction}", text), {**values, **page}
 
 

@@ -171,7 +171,7 @@ def session_item(overview: SessionOverview) -> SessionSchema:
     return {
         "session_id": row.session_id,
         "session_name": session_name(row),
-        "session_state": row.state,
+        "session_state": row.state if row.has_state else None,
         "created_at": iso_seconds(row.created_at),
         "updated_at": iso_seconds(row.updated_at),
         "status": None if overview.state is None else STATUS[overview.state],
