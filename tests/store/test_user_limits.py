@@ -44,6 +44,14 @@ async def test_so_many_of_one_user_are_claimed_and_others_go_on(records: Records
     assert await claimed(records) == ["a3"]
 
 
+async def test_runs_without_an_owner_are_claimed_however_many_of_them_run(records: Records) -> None:
+    await accepted(records, "n1", "n2", "n3", caller=Caller(), user_limits=UserLimits())
+    for name in ("n4", "n5"):
+        await records.accept(name, f"session of {name}", caller=Caller())
+    await accepted(records, "a1")
+    assert await claimed(records) == ["n4", "n5", "a1"]
+
+
 async def test_the_limit_of_a_claim_is_filled_by_others(records: Records) -> None:
     await accepted(records, *(f"a{n}" for n in range(6)))
     await accepted(records, "b1", "b2", caller=BOB)

@@ -89,7 +89,8 @@ async def choose_ready(tx: Tx, params: Mapping[str, Any], limit: int, max_per_ow
     # Claims that count a user's runs must run one at a time: two that count at once would each find room for one more
     # run. The lock is a statement of its own, so that the counts see what the previous claim committed.
     await tx.one(TURN, {})
-    places = Counter({row["owner"]: int(row["n"]) for row in await tx.all(RUNNING, {})})
+    # Runs without an owner have no limit.
+    places = Counter({row["owner"]: int(row["n"]) for row in await tx.all(RUNNING, {}) if row["owner"]})
     if params["max_crashes"] < SUSPECT_FROM:
         suspects = {"components": params["components"], "now": params["now"]}
         places.update({row["owner"]: int(row["n"]) for row in await tx.all(READY_SUSPECTS, suspects)})
