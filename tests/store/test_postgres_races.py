@@ -6,12 +6,13 @@ SQLite has one writer and needs none of this; what comes of many at once is test
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, LeaseLost, StoreUnavailable, TooManyRequests
+from musterd.core.queueing import OnBusy
 from musterd.core.records import Output, RunRow
 from musterd.core.states import RunState
 from musterd.features.knowledge import chunk_store
@@ -22,6 +23,7 @@ from musterd.store import (
     attempt_writes,
     cancels,
     claims,
+    run_forks,
     session_deletion,
     sessions,
     transitions,
@@ -349,6 +351,39 @@ async def test_a_line_that_is_taken_behind_the_sessions_back_is_asked_again(reco
     async with held(records, take_the_line):
         joining = await waiting(records, records.accept("r2"))
     assert (await joining).run.state is RunState.QUEUED
+
+
+# Two equal requests
+
+BUSY: dict[str, Any] = {"row": {"on_busy": OnBusy.REJECT}}
+NO_ROOM: dict[str, Any] = {"queue_depth": 1}
+NO_ROOM_FOR_USER: dict[str, Any] = {"user_limits": UserLimits(queue_depth=1)}
+
+
+@pytest.mark.parametrize("refusal", [BUSY, NO_ROOM, NO_ROOM_FOR_USER])
+async def test_the_same_request_that_waits_for_the_first_one_gets_its_run(
+    records: Records, refusal: dict[str, Any]
+) -> None:
+    options: dict[str, Any] = {"caller": Caller(user_id="alice", label="alice"), "key": "k1", **refusal}
+    row = options.pop("row", {})
+    first = records.candidate(new_run("r1", "s1", created_at=500.0, **row), **options)
+    async with held(records, lambda tx: acceptance.accept(tx, first)):
+        second = await waiting(records, records.accept("r2", "s1", row=row, **options))
+    accepted = await second
+    assert (accepted.run.run_id, accepted.is_repeated) == ("r1", True)
+
+
+async def test_the_same_request_to_continue_a_run_gets_the_run_of_the_first_one(records: Records) -> None:
+    await records.database.write(settling(await records.started("r0"), RunState.ERROR))
+
+    def continuing(run_id: str) -> Work[Accepted]:
+        fork = records.candidate(new_run(run_id, created_at=500.0, forked_from="r0"), key="k1")
+        return lambda tx: run_forks.accept(tx, fork, "r0", None)
+
+    async with held(records, continuing("r1")):
+        second = await waiting(records, records.database.write(continuing("r2")))
+    accepted = await second
+    assert (accepted.run.run_id, accepted.is_repeated) == ("r1", True)
 
 
 # Two of one user

@@ -120,11 +120,17 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     run.lane, run.seq, run.owner = run.session_id, session.next_seq - 1, session.owner
     run.trace_id = stored_trace_id(run.run_id)
     must_be_claimed = run.owner is not None and candidate.user_limits.concurrency > 0
-    head_id = await _place(tx, run, None if must_be_claimed else candidate.slot_worker, session.updated_at)
-    if run.state is not RunState.RUNNING:
-        # Before the insert: the new run must not count itself.
-        await _require_room(tx, candidate.queue_depth)
-        await user_limits.require_room(tx, run.owner, candidate.user_limits)
+    try:
+        head_id = await _place(tx, run, None if must_be_claimed else candidate.slot_worker, session.updated_at)
+        if run.state is not RunState.RUNNING:
+            # Before the insert: the new run must not count itself.
+            await _require_room(tx, candidate.queue_depth)
+            await user_limits.require_room(tx, run.owner, candidate.user_limits)
+    except (Conflict, TooManyRequests):
+        # What leaves no room may be the run of the same request, which committed while this one waited for the session.
+        if (earlier_run := await earlier(tx, candidate)) is not None:
+            return Accepted(earlier_run, is_repeated=True)
+        raise
     await runs.add(tx, run, jsontext.dumps(candidate.input.as_json()))
     # In the transaction that stores the run: after a crash both are there, and a repeated request finds them, or
     # neither.

@@ -69,7 +69,13 @@ async def accept(
     # Before the origin is checked: a repeated request gets its fork, although the origin counts as continued by now.
     if (earlier_run := await acceptance.earlier(tx, candidate)) is not None:
         return Accepted(earlier_run, is_repeated=True)
-    origin = await (_lock_failed(tx, origin_id) if from_step is None else _lock_finished(tx, origin_id))
+    try:
+        origin = await (_lock_failed(tx, origin_id) if from_step is None else _lock_finished(tx, origin_id))
+    except Conflict:
+        # The run that continues it may be that of the same request, which committed while this one waited for the lock.
+        if (earlier_run := await acceptance.earlier(tx, candidate)) is not None:
+            return Accepted(earlier_run, is_repeated=True)
+        raise
     input_row = await tx.one(run_outputs.GET_INPUT, {"run_id": origin_id})
     if input_row is None:
         raise RuntimeError(f"run {origin_id} has no input")
