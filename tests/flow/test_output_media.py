@@ -268,3 +268,23 @@ async def test_a_continuation_that_was_cancelled_leaves_the_media_for_the_next_o
         again = (await client.http.post(path, data=fields)).json()
         assert again["content"] == "fake model error 400"
         assert shown_to(model, -1) == [PNG + b"2"]
+
+
+async def test_a_fork_beside_a_continuation_keeps_the_media_that_both_use(database: Path) -> None:
+    model = HeldModel()
+    upload = ("files", ("b.png", PNG + b"2", "image/png"))
+    async with in_process(app_on(database, served=served(model, store_media=False)), model) as client:
+        path, fields = "/agents/painter/runs/failed/continue", {"session_id": "s1", "background": "true"}
+        limit = {"budget": '{"tool_calls": 0}'}
+        await client.run(ASK, to="agents/painter", session_id="s1", run_id="failed", files=[upload], **limit)
+        hold = model.hold(ASK)
+        enough = {"budget": '{"tool_calls": 5}'}
+        continuation = (await client.http.post(path, data={**fields, **enough})).json()["run_id"]
+        await hold.reached.wait()
+        fork = (await client.http.post(path, data={**fields, **enough, "from_step": "t0/m"})).json()["run_id"]
+        hold.release()
+        for run_id in (continuation, fork):
+            done = await client.get(f"/agents/painter/runs/{run_id}", session_id="s1", wait=30)
+            assert done["status"] == "COMPLETED", done["content"]
+        assert PNG + b"2" in shown_to(model, -1)
+        assert await Records(client.server.database).select("SELECT hash FROM blobs") == []

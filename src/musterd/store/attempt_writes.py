@@ -277,8 +277,9 @@ async def finish(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
     await tx.run(transitions.CLOSE_MEMBERS[member_state], {"root": lease.root_id, "now": end.at})
     await approvals.close(tx, lease.root_id)
-    if lease.drops_media and end.state is not RunState.ERROR:  # a fork of a failed run still needs its media
-        release = blobs.release_cancelled if end.state is RunState.CANCELLED else blobs.release
+    # A failed run keeps its media, and one whose continuation is cancelled: both can be continued.
+    if lease.drops_media and end.state is not RunState.ERROR:
+        release = blobs.release_with_origins if end.state is RunState.COMPLETED else blobs.release
         await release(tx, lease.root_id)
     if end.state is not RunState.COMPLETED:
         await tx.run(CLOSE_STEPS, {"root": lease.root_id})

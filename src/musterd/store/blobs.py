@@ -24,15 +24,11 @@ SHARE = Statement(
     """INSERT INTO blob_uses (root_id, hash, shard, until_end)
        SELECT :to, hash, shard, until_end FROM blob_uses WHERE root_id = :root AND shard = :shard""",
 )
-HAND_OVER = Statement("blob_hand_over", "UPDATE blob_uses SET root_id = :to WHERE root_id = :root AND shard = :shard")
-RETURN = Statement(
-    "blob_return",
-    """INSERT INTO blob_uses (root_id, hash, shard, until_end)
-       SELECT origin.run_id, used.hash, used.shard, used.until_end FROM blob_uses used
-       JOIN runs fork ON fork.run_id = used.root_id AND fork.shard = used.shard
-       JOIN runs origin ON origin.run_id = fork.forked_from AND origin.shard = fork.shard AND origin.state = 'error'
-       WHERE used.root_id = :root AND used.shard = :shard AND used.until_end
-       ON CONFLICT DO NOTHING""",
+ORIGIN = Statement(
+    "blob_origin",
+    """SELECT origin.run_id FROM runs fork
+       JOIN runs origin ON origin.run_id = fork.forked_from AND origin.shard = fork.shard
+       WHERE fork.run_id = :root AND fork.shard = :shard AND origin.state = 'error'""",
 )
 USED = Statement("blob_used", "SELECT hash FROM blob_uses WHERE root_id = :root AND shard = :shard AND until_end")
 LOCK = Statement("blob_lock", "SELECT hash FROM blobs WHERE IN_LIST(hash, :names) ORDER BY hash LOCK_ROW")
@@ -65,11 +61,6 @@ async def put(tx: SessionTx, root_id: str, contents: Iterable[bytes], now: float
         await tx.run(USE, {"root": root_id, "hash": name, "until_end": until_end})
 
 
-async def hand_over(tx: SessionTx, root_id: str, to: str) -> None:
-    """Hand the run's uses over to another run of the session."""
-    await tx.run(HAND_OVER, {"root": root_id, "to": to})
-
-
 async def share(tx: SessionTx, root_id: str, to: str) -> None:
     """Let another run of the session use what the run uses too."""
     await tx.run(SHARE, {"root": root_id, "to": to})
@@ -83,13 +74,13 @@ async def release(tx: SessionTx, root_id: str) -> None:
         await _remove_unused(tx, names)
 
 
-async def release_cancelled(tx: SessionTx, root_id: str) -> None:
-    """Like :func:`release`, but if the cancelled run continued a failed one, that one gets the uses back.
-
-    The failed run can be continued again, by a run that needs the media.
-    """
-    await tx.run(RETURN, {"root": root_id})
+async def release_with_origins(tx: SessionTx, root_id: str) -> None:
+    """Like :func:`release`, also for the failed runs that the run has continued: it has completed what they began."""
     await release(tx, root_id)
+    origin = await tx.one(ORIGIN, {"root": root_id})
+    while origin is not None:
+        await release(tx, origin["run_id"])
+        origin = await tx.one(ORIGIN, {"root": origin["run_id"]})
 
 
 async def forget(tx: Tx, roots: Sequence[str]) -> None:

@@ -91,7 +91,7 @@ async def finish(tx: SessionTx, run: RunRow, by: str, now: float) -> StopResult:
         await _keep_what_was_begun(tx, run.run_id, now)
     await tx.run(transitions.CLOSE_MEMBERS[RunState.CANCELLED], {"root": run.run_id, "now": now})
     await approvals.close(tx, run.run_id)
-    await blobs.release_cancelled(tx, run.run_id)
+    await blobs.release(tx, run.run_id)
     if run.webhooks:
         await deliveries.add(tx, Notice.of_end(run, RunState.CANCELLED, now))
     # Only the head of the queue leaves a place for the next run. Its `holder` was cleared by CANCEL above.

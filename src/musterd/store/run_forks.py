@@ -103,12 +103,8 @@ async def accept(
     if unknown_paths:
         open_paths = json.dumps(sorted(unknown_paths))
         await tx.run(COPY_OPEN_STEPS, {"root": accepted.run.run_id, "origin": origin_id, "paths": open_paths})
-    if from_step is None:
-        # A failed run keeps its media so that it can be forked (attempt_writes.finish). From now on the fork uses
-        # them and decides how long they stay.
-        await blobs.hand_over(tx, origin_id, accepted.run.run_id)
-    else:
-        await blobs.share(tx, origin_id, accepted.run.run_id)
+    # The origin keeps its uses: it may be continued or copied again, until one that continues it completes.
+    await blobs.share(tx, origin_id, accepted.run.run_id)
     if origin.signals and await messages.copy_taken(tx, origin_id, accepted.run.run_id, paths):
         accepted.run.signals = await steering.raise_signals(tx, accepted.run.run_id)
     return accepted
