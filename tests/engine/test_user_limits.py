@@ -1,11 +1,17 @@
 """Shares of users in an engine: one user's runs do not take all the slots, and go on as soon as one ends."""
 
+from typing import Any
+
+import pytest
+
 from musterd import Agent
 from musterd.core.callers import Caller
-from musterd.core.records import Input
+from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
+from musterd.engine import worker
 from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest
+from musterd.store import claims
 from tests.support.engine import EngineHarness, harness_on, running
 from tests.support.held_model import HeldModel
 
@@ -38,4 +44,39 @@ async def test_one_users_runs_wait_while_anothers_begin(database_url: str) -> No
         second.release()
         done = await harness.runs.settled_view(RunRef(harness.component(), "a2", None, ALICE), 30)
         assert done.row.state is RunState.COMPLETED
+        await harness.idle()
+
+
+async def test_a_run_without_room_does_not_lead_to_a_claim_at_each_look(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "SHARE_SECONDS", 3600.0)
+    claim_count, claim = 0, claims.claim
+
+    async def counted_claim(*args: Any, **options: Any) -> list[RunRow]:
+        nonlocal claim_count
+        claim_count += 1
+        return await claim(*args, **options)
+
+    monkeypatch.setattr(claims, "claim", counted_claim)
+    model = HeldModel()
+    agents = [Agent(id="solo", name="Solo", model=model)]
+    async with running(
+        harness_on(database_url, agents, model=model, user_concurrency=1, upkeep_seconds=3600)
+    ) as harness:
+        first = model.hold("first")
+        await begin(harness, "first", "a1", ALICE)
+        await first.reached.wait()
+        await begin(harness, "hello", "a2", ALICE)
+        while harness.engine.claimable_components():
+            await harness.engine.read_changed_rows()
+            await harness.written()
+        before = claim_count
+        for _ in range(10):
+            await harness.engine.read_changed_rows()
+            await harness.written()
+        assert claim_count <= before + 1, "one may have been asked for before"
+        first.release()
+        done = await harness.runs.settled_view(RunRef(harness.component(), "a2", None, ALICE), 30)
+        assert done.row.state is RunState.COMPLETED, "the end of a run leads to a claim"
         await harness.idle()

@@ -41,6 +41,9 @@ log = structlog.get_logger("musterd.engine")
 RETRY_SECONDS = 1.0
 CUT_SECONDS = 1.0
 """How long tasks may take to end after they were cancelled in a stop."""
+SHARE_SECONDS = 1.0
+"""If all ready runs are those of users without room: how long looks lead to no further claim. Upkeep and the ends of
+runs here still do."""
 CLAIMED_AT_ONCE = 32
 """The most runs that one transaction claims."""
 
@@ -68,6 +71,7 @@ class Worker:
         """Runs at which to look again once their attempts exist."""
         self._wake = asyncio.Event()
         self._has_claim_under_way = False
+        self._looks_may_claim_at = 0.0
         self._any_may_be_ready = True
         """Whether the next claim looks for any ready run, and not only for those that hints name."""
         self._cut_off = asyncio.Event()
@@ -288,7 +292,8 @@ class Worker:
 
     def claimable_components(self) -> list[str]:
         """The components whose runs can be claimed now."""
-        return self.components if self._may_begin_runs and self._slots.free > 0 else []
+        may_claim = self._may_begin_runs and self._slots.free > 0 and clock.monotonic() >= self._looks_may_claim_at
+        return self.components if may_claim else []
 
     def lease_lost(self, attempt: Attempt) -> None:
         """Stop this attempt, if it is still driven: another attempt owns its run now, or the run has ended."""
@@ -398,6 +403,10 @@ class Worker:
             if not is_any_left:
                 # If users have a limit, though, some of their runs may wait however many slots are free.
                 slots.has_backlog = self._resources.settings.user_concurrency > 0
+                if slots.has_backlog and not runs:
+                    # A look at changed rows sees the waiting runs and asks for a claim, and on Postgres a claim is a
+                    # change: without a pause each would lead to the other.
+                    self._looks_may_claim_at = clock.monotonic() + SHARE_SECONDS
                 return
         # The slots ran out before the ready runs did, or a stop began. New runs have to wait behind the ready ones.
         slots.has_backlog = True
