@@ -7,6 +7,7 @@ from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.features.usage.service import UsageService
 from tests.support.http import ServerClient, problem, wrong_fields
+from tests.support.store import Records
 
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 DAY_SECONDS = 86400
@@ -94,6 +95,20 @@ async def test_a_user_gets_the_figures_of_its_own_runs(client: ServerClient, tim
     assert await usage.days(None, None, ada) == []
     (day,) = await usage.days(None, None, boss)
     assert day.figures.runs == {"team": 1}
+
+
+async def test_a_day_that_is_over_is_kept_for_all_whoever_asks(client: ServerClient, times: list[float]) -> None:
+    for session_id in ("s1", "s2"):
+        await client.run("hello", session_id=session_id)
+    await Records(client.server.database).execute("UPDATE runs SET owner = 'ada' WHERE session_id = 's1'")
+    times.append(NOON + 2 * DAY_SECONDS)
+    usage = client.server.service(UsageService)
+    (day,) = await usage.days(None, None, Caller(user_id="ada", label="ada"))
+    assert day.figures.runs == {"team": 1}
+    boss = Caller(user_id="boss", label="boss", is_admin=True)
+    assert await usage.refresh(boss) == [], "nothing is left to be counted"
+    (day,) = await usage.days(None, None, boss)
+    assert day.figures.runs == {"team": 2}
 
 
 async def test_figures_are_counted_in_the_background(client: ServerClient, times: list[float]) -> None:

@@ -76,16 +76,15 @@ class UsageService:
         for date in await self._database.scan(partial(_open_days, owner=owner, first=span[0], last=span[1])):
             counted = await self._database.scan(partial(_counted, day=date, owner=owner, now=now))
             if counted is not None:
-                await self._close_if_possible(counted, owner, now)
+                await self._close_if_possible(counted, now)
                 days.append(counted.day_for(owner, now))
         return await self._database.scan(lambda tx: store.closed_days(tx, owner, *span)), days
 
-    async def _close_if_possible(self, counted: _Counted, owner: str | None, now: float) -> None:
-        # A caller that sees only its own runs has not counted the whole day.
+    async def _close_if_possible(self, counted: _Counted, now: float) -> None:
         # The figures are as final now as they were when they were counted: the day is past, and all its runs have
         # ended. If runs were removed in between, they are in the count, and this write replaces the row that they were
         # added to. If runs were imported in between, nothing is stored, and the next call counts the day again.
-        if counted.can_close and owner is None:
+        if counted.can_close:
             late_imports = counted.figures[EVERYBODY].late_imports
             closing = partial(store.close, day=counted.day, figures=counted.figures, now=now, late_imports=late_imports)
             await self._database.write(closing)
@@ -133,4 +132,5 @@ async def _counted(tx: Tx, day: str, owner: str | None, now: float) -> _Counted 
         return None
     is_past = store.bounds(day)[1] + store.SETTLE_SECONDS <= now
     can_close = is_past and not await store.has_live(tx, day)
-    return _Counted(day, await store.count(tx, day, owner), can_close)
+    # A day that can be closed is counted for all users, whoever asks, so that no later request counts it again.
+    return _Counted(day, await store.count(tx, day, None if can_close else owner), can_close)
