@@ -315,6 +315,26 @@ async def test_one_host_does_not_hold_up_another(engines: Engines, receiver: Rec
             assert {one.state for one in await listed(harness)} == {"delivered"}
 
 
+async def test_one_users_webhooks_leave_slots_for_those_of_others(
+    engines: Engines, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musterd.engine.webhooks.LOOKED_AT", 2)  # so that the oldest ones are all of one user
+    receiver.gate.clear()
+    async with (
+        telling(engines, receiver.url, webhook_posts=4, webhook_posts_per_host=10) as harness,
+        sending(harness) as webhooks,
+    ):
+        for run_id, owner in (("r1", "ada"), ("r2", "ada"), ("r3", "ada"), ("r4", "ada"), ("r5", "bob")):
+            await harness.run("hello", run_id)
+            await harness.records.execute("UPDATE runs SET owner = :owner WHERE run_id = :id", owner=owner, id=run_id)
+        await webhooks.once()
+        assert sorted(delivery.run_id for delivery in webhooks._sending.values()) == ["r1", "r2", "r5"]
+        receiver.gate.set()
+        while {one.state for one in await listed(harness)} != {"delivered"}:
+            await sent(webhooks)
+            await webhooks.once()
+
+
 async def test_a_stop_waits_for_what_is_being_sent(engines: Engines, receiver: Receiver) -> None:
     receiver.gate.clear()
     async with telling(engines, receiver.url, drain_seconds=30) as harness:

@@ -344,7 +344,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     run_changes.MISSED: {"owner": None, "since": 9_990.0, "limit": 100},
     run_changes.APPROVALS_OF: {"root_ids": '["r70"]', "since": 1.0},
     history.SET_SUMMARY: {"session_id": "s7", "summary": "{}"},
-    deliveries.DUE: {"now": 1.0, "busy": "[]", "limit": 100},
+    deliveries.DUE: {"now": 1.0, "hosts": "[]", "owners": "[]", "limit": 100},
     deliveries.CLAIM: {"ids": '["d1"]', "now": 1.0, "until": 2.0, "lease": "l"},
     deliveries.CLAIMED: {"ids": '["d1"]', "lease": "l"},
     deliveries.RECORD_OUTCOME: {

@@ -7,6 +7,7 @@ over, with the same id. There is no order, not even within a run: each delivery 
 import asyncio
 import contextlib
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -47,7 +48,7 @@ class Webhooks:
         self._settings = settings
         self._wake = asyncio.Event()
         self._requests: WebhookRequests | None = None
-        self._sending: dict[asyncio.Task[None], str] = {}
+        self._sending: dict[asyncio.Task[None], Delivery] = {}
         self._loop_task: asyncio.Task[None] | None = None
         self._is_stopping = False
 
@@ -105,7 +106,7 @@ class Webhooks:
             lease, claimed_deliveries = claimed
             for delivery in claimed_deliveries:
                 task = asyncio.create_task(self._deliver(delivery, lease))
-                self._sending[task] = host_and_port(delivery.url)
+                self._sending[task] = delivery
                 task.add_done_callback(self._sent)
 
     def _sent(self, task: "asyncio.Task[None]") -> None:
@@ -120,18 +121,8 @@ class Webhooks:
         :return: the id of the lease, and the deliveries.
         """
         free = self._settings.webhook_posts - len(self._sending)
-        if free <= 0:
-            return None
-        host_limit, sending_by_host = self._settings.webhook_posts_per_host, Counter(self._sending.values())
-        busy_hosts = [host for host, count in sending_by_host.items() if count >= host_limit]
         now = clock.now()
-        # Read without locks. The claim below checks again, and leaves out what another process has claimed meanwhile.
-        candidates = await self._database.scan(lambda tx: deliveries.due(tx, now, busy_hosts, LOOKED_AT))
-        ids: list[str] = []
-        for delivery_id, host in candidates:
-            if len(ids) < free and sending_by_host[host] < host_limit:
-                sending_by_host[host] += 1
-                ids.append(delivery_id)
+        ids = await self._choose_due(free, now) if free > 0 else []
         if not ids:
             return None
         # The claim moves due_at past the time that a try may take. So no other process sends the same delivery
@@ -139,6 +130,33 @@ class Webhooks:
         lease, until = clock.new_id(), now + self._settings.webhook_seconds + SPARE_SECONDS
         claimed = await self._database.write(lambda tx: deliveries.claim(tx, ids, lease, now, until))
         return (lease, claimed) if claimed else None
+
+    async def _choose_due(self, free: int, now: float) -> list[str]:
+        """Choose up to ``free`` deliveries that are due, the oldest first, within the shares of hosts and of users."""
+        posts, host_limit = self._settings.webhook_posts, self._settings.webhook_posts_per_host
+        # A user chooses the receivers, which may all be slow: the others keep half of the slots.
+        owner_limit = max(posts // 2, 1)
+        by_host = Counter(host_and_port(delivery.url) for delivery in self._sending.values())
+        by_owner = Counter(delivery.owner or "" for delivery in self._sending.values())
+        chosen: list[str] = []
+        while len(chosen) < free:
+            count_before = len(chosen)
+            busy_hosts = [host for host, count in by_host.items() if count >= host_limit]
+            busy_owners = [owner for owner, count in by_owner.items() if owner and count >= owner_limit]
+            find_due = partial(deliveries.due, now=now, busy_hosts=busy_hosts, busy_owners=busy_owners, limit=LOOKED_AT)
+            # Read without locks. The claim checks again, and leaves out what another process has claimed meanwhile.
+            candidates = await self._database.scan(find_due)
+            for candidate in candidates:
+                owner = candidate.owner or ""
+                has_room = by_host[candidate.host] < host_limit and (not owner or by_owner[owner] < owner_limit)
+                if len(chosen) < free and has_room and candidate.id not in chosen:
+                    by_host[candidate.host] += 1
+                    by_owner[owner] += 1
+                    chosen.append(candidate.id)
+            # All of them may have been those of one user or host. Then others may be due after them.
+            if len(candidates) < LOOKED_AT or len(chosen) == count_before:
+                break
+        return chosen
 
     async def _deliver(self, delivery: Delivery, lease: str) -> None:
         try:

@@ -7,6 +7,7 @@ too late, after another one has claimed the row, changes nothing.
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from musterd.core import clock, jsontext
@@ -32,8 +33,9 @@ ADD = Statement(
 )
 DUE = Statement(
     "deliveries_due",
-    """SELECT id, host FROM deliveries WHERE state = 'pending' AND due_at <= :now AND NOT IN_LIST(host, :busy)
-       ORDER BY due_at, id LIMIT :limit""",
+    """SELECT d.id, d.host, r.owner FROM deliveries d JOIN runs r ON r.run_id = d.run_id AND r.shard = d.shard
+       WHERE d.state = 'pending' AND d.due_at <= :now AND NOT IN_LIST(d.host, :hosts)
+       AND NOT IN_LIST(COALESCE(r.owner, ''), :owners) ORDER BY d.due_at, d.id LIMIT :limit""",
 )
 # The list of ids was read without locks, so the conditions are checked again on the locked rows: another process may
 # have claimed them. Rows that one is claiming now are skipped.
@@ -122,13 +124,26 @@ async def add(tx: SessionTx, notice: Notice) -> None:
         await tx.run(ADD, {**shared, "id": clock.new_id(), "url": url, "host": host_and_port(url)})
 
 
-async def due(tx: Tx, now: float, busy: Sequence[str], limit: int) -> list[tuple[str, str]]:
-    """Deliveries that are due, oldest first, as pairs of id and host.
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery that is due."""
 
-    :param busy: hosts that are left out because enough deliveries are being sent to them.
+    id: str
+    host: str
+    owner: str | None
+
+
+async def due(
+    tx: Tx, now: float, busy_hosts: Sequence[str], busy_owners: Sequence[str], limit: int
+) -> list[DueDelivery]:
+    """Deliveries that are due, oldest first.
+
+    :param busy_hosts: hosts that are left out because enough deliveries are being sent to them.
+    :param busy_owners: users that are left out because enough of their deliveries are being sent.
     """
-    rows = await tx.all(DUE, {"now": now, "busy": jsontext.dumps(list(busy)), "limit": limit})
-    return [(row["id"], row["host"]) for row in rows]
+    busy = {"hosts": jsontext.dumps(list(busy_hosts)), "owners": jsontext.dumps(list(busy_owners))}
+    rows = await tx.all(DUE, {"now": now, **busy, "limit": limit})
+    return [DueDelivery(row["id"], row["host"], row["owner"]) for row in rows]
 
 
 async def claim(tx: Tx, ids: Sequence[str], lease: str, now: float, until: float) -> list[Delivery]:
