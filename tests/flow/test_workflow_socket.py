@@ -383,6 +383,8 @@ async def test_a_handshake_that_cannot_be_read_is_answered(serve_live: Serve) ->
             async with socket_on(client, additional_headers={"x-long": "a" * 9000}):
                 pass
         assert refusal.value.response.status_code == 400
+        async with socket_on(client, additional_headers={"x-long": "a" * 8000, "x-longer": "a" * 8000}) as socket:
+            assert await socket.receive() == CONNECTED
 
 
 async def test_a_long_message_is_answered(serve_live: Serve) -> None:

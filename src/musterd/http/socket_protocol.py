@@ -100,6 +100,9 @@ class BoundedSocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle incoming data, a part at a time."""
+        if self._write_limit is None:  # the head of the request, whose length was limited
+            super().data_received(data)
+            return
         self._unparsed += data
         if self._parsing is None:
             self._parse()
@@ -162,7 +165,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """The write buffer is full: the client does not read fast enough."""
         super().pause_writing()
-        self._go_on_reading()  # not now: each ping would add a pong to the buffer
+        self._go_on_reading()  # it pauses reading: each ping would add a pong to the buffer
         if self._write_limit is not None:
             self._write_limit.begin()
 
