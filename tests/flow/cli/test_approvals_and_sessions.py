@@ -128,3 +128,18 @@ async def test_nothing_is_deleted_without_a_yes(serve_live: Serve, musterd: Comm
         assert missing.code == 1
         assert (await musterd("sessions", "rm", "s1", "--yes")).code == 0
         assert (await musterd("sessions", "ls", "--json")).json == []
+
+
+async def test_an_id_that_is_gone_does_not_stand_for_a_longer_one(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY one]]", session_id="user-10")
+        gone = await musterd("sessions", "rm", "user-1", "--yes")
+        message = 'musterd: There is no session "user-1". If you mean user-10, give its whole id.\n'
+        assert (gone.code, gone.err) == (1, message)
+        own = (await server.run("[[SAY two]]"))["session_id"]
+        assert (await musterd("sessions", "rm", own[:7], "--yes")).code == 1
+        assert (await musterd("sessions", "rm", own[:8], "--yes")).err == f"Deleted {own}.\n"
+        assert [row["session_id"] for row in (await musterd("sessions", "ls", "--json")).json] == ["user-10"]

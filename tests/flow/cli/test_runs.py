@@ -186,6 +186,7 @@ async def test_a_run_is_cancelled(serve_live: Serve, musterd: Command, talk_to: 
         hold = server.model.hold("hello")
         await server.begin("hello", run_id="r1")
         await hold.reached.wait()
+        assert 'There is no run "r". If you mean r1, give its whole id.' in (await musterd("runs", "cancel", "r")).err
         assert (await musterd("runs", "cancel", "r1")).err == "r1 is CANCELLED\n"
         assert (await musterd("runs", "watch", "r1")).code == 130
 

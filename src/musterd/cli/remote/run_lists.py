@@ -1,5 +1,6 @@
 """Runs in lists, and a run by its id."""
 
+import functools
 import heapq
 from collections.abc import Sequence
 from itertools import islice
@@ -71,9 +72,13 @@ def run_of(client: "Client", name: str) -> "Run":
     return look_up("run", name, client.runs.get, lambda: _recent_ids(client, name), LIST)
 
 
-def run_id_of(client: "Client", name: str) -> str:
-    """The id of a run by its beginning."""
-    return look_up("run", name, client.runs.summary, lambda: _recent_ids(client, name), LIST).run_id
+def run_id_of(client: "Client", name: str, *, acts_at_once: bool = False) -> str:
+    """The id of a run by its beginning.
+
+    :param acts_at_once: of :func:`look_up`.
+    """
+    recent = functools.partial(_recent_ids, client, name)
+    return look_up("run", name, client.runs.summary, recent, LIST, acts_at_once=acts_at_once).run_id
 
 
 def _recent_ids(client: "Client", name: str) -> list[str]:

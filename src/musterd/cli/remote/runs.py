@@ -169,7 +169,7 @@ def cancel_run(run: RunName, /, *runs: Run, server: ServerOptions = NO_OPTIONS) 
     from musterd.cli.remote.run_lists import run_id_of
 
     with connected(server) as client:
-        for run_id in [run_id_of(client, name) for name in (run, *runs)]:
+        for run_id in [run_id_of(client, name, acts_at_once=True) for name in (run, *runs)]:
             say(f"{run_id} is {client.cancel(run_id).status}")
     return 0
 

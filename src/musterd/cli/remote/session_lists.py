@@ -59,10 +59,13 @@ def _cells(session: "Session") -> tuple[Any, ...]:
     )
 
 
-def session_of(client: "Client", name: str) -> "Session":
-    """A session by its id or the beginning of its id."""
+def session_of(client: "Client", name: str, *, acts_at_once: bool = False) -> "Session":
+    """A session by its id or the beginning of its id.
+
+    :param acts_at_once: of :func:`look_up`.
+    """
     ids = (session.session_id for session in client.sessions.list(limit=RECENT))
-    return look_up("session", name, client.sessions.get, lambda: ids, LIST)
+    return look_up("session", name, client.sessions.get, lambda: ids, LIST, acts_at_once=acts_at_once)
 
 
 def print_session(session: "Session") -> None:

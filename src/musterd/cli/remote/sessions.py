@@ -128,6 +128,6 @@ def remove_sessions(
     from musterd.cli.remote.session_lists import remove, session_of
 
     with connected(server) as client:
-        views = [session_of(client, name) for name in (session, *sessions)]
+        views = [session_of(client, name, acts_at_once=yes) for name in (session, *sessions)]
         remove(client, views, is_confirmed=yes)
     return 0
