@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import re
 import ssl
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +31,7 @@ RETRY_SECONDS = 30.0
 MAX_CONNECTIONS = 1000
 """Each wait and each stream holds a connection."""
 MAX_IDLE_CONNECTIONS = 100
+_TOKEN = re.compile(r"[\x20-\x7e]*")
 
 
 class _AnyClient(RunCalls[D]):
@@ -118,13 +120,13 @@ class AsyncClient(_AnyClient[AsyncDriver]):
 def http_options(url: str | None, token: str | None) -> dict[str, Any]:
     """How a client sends requests, unless the caller has one that does: the parameters of an httpx2 client.
 
-    :raises ValueError: the URL is not one.
+    :raises ValueError: the URL is not one, or the token none. The message repeats neither.
     """
     url = url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"this is not the URL of a server, such as {DEFAULT_URL}")  # it may have a password
-    token = token or os.environ.get("MUSTERD_TOKEN")
+    token = checked_token(token or os.environ.get("MUSTERD_TOKEN") or "")
     return {
         "base_url": url,
         "headers": {"Authorization": f"Bearer {token}"} if token else {},
@@ -134,6 +136,17 @@ def http_options(url: str | None, token: str | None) -> dict[str, Any]:
         # A proxy has another loopback than this machine, and would be sent the token.
         "trust_env": not is_loopback(parts.hostname),
     }
+
+
+def checked_token(token: str) -> str:
+    """A token without the white space around it, such as the end of the line of a file.
+
+    :raises ValueError: an HTTP header cannot have it.
+    """
+    token = token.strip()
+    if not _TOKEN.fullmatch(token):
+        raise ValueError("the token has characters that an HTTP header cannot have")  # it is not repeated: a secret
+    return token
 
 
 def is_loopback(host: str) -> bool:

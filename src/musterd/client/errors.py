@@ -26,11 +26,11 @@ import math
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
 
+import httpx2
+
 from . import clock
 
 if TYPE_CHECKING:
-    import httpx2
-
     from .runs import Run
 
 _REMEDIES = {
@@ -44,7 +44,12 @@ class ClientError(Exception):
 
 
 class CannotConnect(ClientError):
-    """The server did not answer: nothing listens there, or the connection broke, and retries did not help."""
+    """The server did not answer: nothing listens there, or the connection broke, and retries did not help.
+
+    :param reason: what the network said.
+    """
+
+    reason: str
 
     @classmethod
     def of(cls, request: httpx2.Request, cause: Exception, seconds: float) -> Self:
@@ -52,13 +57,16 @@ class CannotConnect(ClientError):
 
         :param seconds: for how long it was sent again.
         """
-        reason = str(cause) or type(cause).__name__
+        # The text of such an error repeats a header that cannot be sent, and so the token.
+        is_unsendable = isinstance(cause, httpx2.LocalProtocolError)
+        reason = "the request is not valid HTTP" if is_unsendable else str(cause) or type(cause).__name__
         tried = f" (tried for {seconds:.0f} s)" if seconds >= 1 else ""
         error = cls(
             f"{_origin(request)} does not answer {request.method} {_path(request)}: {reason}{tried}. "
             "Is the server up, and is this its URL?"
         )
-        error.__cause__ = cause
+        error.reason = reason
+        error.__cause__ = None if is_unsendable else cause
         return error
 
 

@@ -128,3 +128,9 @@ def test_a_command_can_be_copied_into_a_shell(
 
 def test_neither_the_token_nor_the_profile_shows_it() -> None:
     assert "sesame" not in repr(ServerOptions(token="sesame")) + repr(Profile(url=A, token="sesame"))
+
+
+def test_a_token_that_no_header_can_have_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "ls", "--url", "http://127.0.0.1:1", "--token", "sesäme"]) == 2
+    assert main(["profile", "add", "a", A, "--token", "ses\0ame"]) == 2
+    assert capsys.readouterr().err == "musterd: The token has characters that an HTTP header cannot have.\n" * 2

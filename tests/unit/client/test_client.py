@@ -2,11 +2,13 @@
 
 import asyncio
 import inspect
+import traceback
 
 import httpx2
 import pytest
 
 from musterd import AsyncClient, Client
+from musterd.client import CannotConnect
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
@@ -45,6 +47,33 @@ def test_a_proxy_of_the_environment_does_not_lead_to_this_machine(
     http = kind(url)._driver.http
     way = http._transport_for_url(httpx2.URL(url))
     assert (way is http._transport) == is_here
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_token_is_sent_without_its_line_feed_or_refused(
+    kind: type[Client] | type[AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kind(token=" sesame\n")._driver.http.headers["authorization"] == "Bearer sesame"
+    monkeypatch.setenv("MUSTERD_TOKEN", "\n")
+    assert "authorization" not in kind()._driver.http.headers
+    for token in ("sesame\nsesame", "sesame\N{HORIZONTAL ELLIPSIS}", "sesame\0", "sesame\udcff"):
+        with pytest.raises(ValueError, match=r"^the token has characters that an HTTP header cannot have$"):
+            kind(token=token)
+
+
+def test_a_header_that_cannot_be_sent_is_not_repeated() -> None:
+    headers, transport = {"authorization": "Bearer sesame\n"}, httpx2.MockTransport(refuse_headers)
+    http = httpx2.Client(base_url="http://host", headers=headers, transport=transport)
+    with Client(http=http) as client, pytest.raises(CannotConnect) as caught:
+        client.teams.list()
+    text = "".join(traceback.format_exception(caught.value))
+    assert "the request is not valid HTTP" in text
+    assert "sesame" not in text
+
+
+def refuse_headers(request: httpx2.Request) -> httpx2.Response:
+    """As h11 does."""
+    raise httpx2.LocalProtocolError(f"Illegal header value {request.headers['authorization']!r}", request=request)
 
 
 def test_a_client_of_the_callers_own_sends_the_requests() -> None:

@@ -32,3 +32,9 @@ class CommandFailed(Exception):
         super().__init__(message)
         self.message = message
         self.exit_code = exit_code
+
+
+def wrong_usage(error: ValueError) -> CommandFailed:
+    """The failure of a command for a value that the client refuses."""
+    words = str(error)
+    return CommandFailed(f"{words[:1].upper()}{words[1:]}.", ExitCode.USAGE)

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from musterd.cli.output import Column, print_json, print_table, say
 from musterd.cli.remote.arguments import ProfileName
-from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode, wrong_usage
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url, profiles_path
 from musterd.core.redacted_urls import redacted_url
 
@@ -39,9 +39,14 @@ def add(
     token_stdin
         Read the token from standard input.
     """
-    profiles = Profiles.load().with_profile(
-        name, Profile(url=checked_url(url), token=_read_token() if token_stdin else token or _typed_token())
-    )
+    from musterd.client.client import checked_token
+
+    url = checked_url(url)
+    try:
+        token = checked_token((_read_token() if token_stdin else token or _typed_token()) or "") or None
+    except ValueError as error:
+        raise wrong_usage(error) from error
+    profiles = Profiles.load().with_profile(name, Profile(url=url, token=token))
     profiles.save()
     usage = "used by default" if profiles.used == name else f"use it with: musterd profile use {shlex.quote(name)}"
     say(f"Stored {name} in {profiles_path()}; {usage}.")

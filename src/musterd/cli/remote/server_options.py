@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from musterd.cli.env_file import own_variable
 from musterd.cli.output import printable
 from musterd.cli.program import program
-from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode, wrong_usage
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url, complete_profiles
 from musterd.core.redacted_urls import redacted_url
@@ -95,14 +95,17 @@ def connected(
     from musterd.client.client import http_options
 
     server = server_of(options)
-    http = httpx2.Client(**http_options(server.url, server.token), event_hooks=None if outage is None else outage.hooks)
+    try:
+        http_parameters = http_options(server.url, server.token)
+    except ValueError as error:
+        raise wrong_usage(error) from error
+    http = httpx2.Client(**http_parameters, event_hooks=None if outage is None else outage.hooks)
     with Client(retry_seconds=retry_seconds, http=http) as client:
         try:
             yield client
         except CannotConnect as error:
-            reason = str(error.__cause__ or error) or "no answer"
             raise CommandFailed(
-                f"{redacted_url(server.url)} cannot be reached: {reason}.\n"
+                f"{redacted_url(server.url)} cannot be reached: {error.reason}.\n"
                 "Start a server with: musterd serve FILE. Name another one with --url or --profile.",
                 ExitCode.UNREACHABLE,
             ) from error
