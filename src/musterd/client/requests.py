@@ -72,10 +72,11 @@ class Requests:
         """A request to the server.
 
         :param query: parameters; those that are None are left out.
-        :param server_seconds: how long it has the server wait.
+        :param server_seconds: how long it has the server wait; infinite if only the server knows how long it works.
         :param body: as httpx's ``json``, ``data`` and ``files``.
         """
-        timeout = httpx2.Timeout(server_seconds + ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        answer_seconds = None if math.isinf(server_seconds) else server_seconds + ANSWER_SECONDS
+        timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, read=answer_seconds)
         params = {name: value for name, value in (query or {}).items() if value is not None}
         return self._http.build_request(method, path, params=params, headers=headers, timeout=timeout, **body)
 

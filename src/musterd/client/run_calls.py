@@ -202,12 +202,14 @@ class RunCalls(Resource[D]):
     ) -> Flow[Any]:
         """Call any other operation of the server, as ``/docs`` lists them. Returns its JSON; None if it has none.
 
+        It waits for the answer as long as it takes, such as that of a run with ``stream=false``.
+
         A ``POST`` or ``PATCH`` is retried only if the server has surely done nothing.
 
         :param path: such as ``/webhooks/deliveries``; identifiers in it are percent-encoded.
         :param query: parameters; those that are None are left out.
         """
-        options: dict[str, Any] = {} if json is None else {"json": json}
+        options: dict[str, Any] = {"server_seconds": math.inf, **({} if json is None else {"json": json})}
         is_repeatable = method.upper() not in ("POST", "PATCH")
         answer = yield from self._requests.answer(method, path, query=query, is_repeatable=is_repeatable, **options)
         return answer.json() if answer.content else None

@@ -29,7 +29,7 @@ from musterd.client.event_stream import run_events
 from musterd.client.flows import Emit, Flow, Read, Sleep, StreamFlow
 from musterd.client.requests import Requests
 from musterd.client.retries import LONGEST_WAIT_SECONDS, Retries
-from musterd.client.run_calls import _wait
+from musterd.client.run_calls import RunCalls, _wait
 from musterd.client.sessions import Sessions
 
 NOW = 1_000_000.0
@@ -124,6 +124,14 @@ def test_what_must_not_happen_twice_is_tried_again_only_if_it_did_not_happen(
     else:
         with pytest.raises(ClientError):
             outside.drive(flow, iter([failure, answer(200)]))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_operation_of_any_name_may_take_long(outside: Outside, method: str) -> None:
+    driver: Any = SimpleNamespace(call=lambda flow: outside.drive(flow, iter([answered({"a": 1})])))
+    assert RunCalls(driver, outside.client_requests).request(method, "/optimize-memories") == {"a": 1}
+    (request,) = outside.requests
+    assert request.extensions["timeout"] == {"connect": 10, "read": None, "write": 30, "pool": 30}
 
 
 def test_a_url_that_is_none_is_not_tried_again(outside: Outside) -> None:
