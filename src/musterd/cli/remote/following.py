@@ -1,5 +1,6 @@
 """Follows a run to its end: shows it, asks what it waits for, and prints its answer."""
 
+import contextlib
 import json
 import shlex
 import sys
@@ -28,6 +29,12 @@ LEAVE_HINT = "Ctrl+C detaches; the run continues"
 STOP_SECONDS = 15.0
 RETRY_SECONDS = 120.0
 """For how long a run is followed over an outage of the server, as during a restart."""
+
+
+def follower(options: ServerOptions, outage: Outage | None = None) -> contextlib.AbstractContextManager["Client"]:
+    """The client with which a run is followed. A refusal says nothing about the run, which may go on: it has another
+    exit code than a run that has failed."""
+    return connected(options, retry_seconds=RETRY_SECONDS, outage=outage, refused_code=ExitCode.UNREACHABLE)
 
 
 def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | None) -> "Run":
@@ -113,7 +120,7 @@ def follow_and_print(
     from musterd.client import ClientError
 
     outage = Outage()
-    with connected(options, retry_seconds=RETRY_SECONDS, outage=outage) as client:
+    with follower(options, outage) as client:
         hint = CANCEL_HINT if cancels else LEAVE_HINT
         screen = screen_for(run, lambda: _cost(client, run), outage, silence_seconds, hint)
         try:

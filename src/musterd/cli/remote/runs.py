@@ -80,7 +80,8 @@ def show_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO_
 def watch_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
     """Follow RUN until it finishes or waits for a decision, and print its answer. Ctrl+C detaches; the run continues.
 
-    Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 130 cancelled or no longer watched.
+    Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 4 the server cannot be reached or no longer lets it be
+    watched, 130 cancelled or no longer watched.
 
     Parameters
     ----------
@@ -89,14 +90,14 @@ def watch_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO
     """
     from musterd.cli.output import event_with_iso_times, print_json_line
     from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS
-    from musterd.cli.remote.following import RETRY_SECONDS, follow_and_print
+    from musterd.cli.remote.following import follow_and_print, follower
     from musterd.cli.remote.run_lists import run_of
 
     with connected(server) as client:
         view = run_of(client, run)
     if not json:
         return follow_and_print(view, server, cancels=False)
-    with connected(server, retry_seconds=RETRY_SECONDS) as client:
+    with follower(server) as client:
         for event in client.stream(view):
             print_json_line(event_with_iso_times(event.raw))
         return EXIT_CODE_OF_STATUS[client.wait(view).status]

@@ -82,12 +82,17 @@ def _profile(name: str | None) -> Profile | None:
 
 @contextlib.contextmanager
 def connected(
-    options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS, outage: Outage | None = None
+    options: ServerOptions,
+    *,
+    retry_seconds: float = RETRY_SECONDS,
+    outage: Outage | None = None,
+    refused_code: ExitCode = ExitCode.FAILED,
 ) -> Iterator["Client"]:
     """A client of the server. Its errors end the command with a message for people.
 
     :param retry_seconds: for how long a call that fails is retried.
     :param outage: learns when the server does not answer.
+    :param refused_code: the exit code if the server refuses a request, such as for a token that has expired.
     """
     import httpx2
 
@@ -112,7 +117,7 @@ def connected(
         except InvalidInput as error:
             raise CommandFailed(_words(error), ExitCode.USAGE) from error
         except AnswerError as error:
-            raise CommandFailed(_words(error)) from error
+            raise CommandFailed(_words(error), refused_code) from error
 
 
 def field_messages(error: "InvalidInput") -> str:
