@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from musterd.cli.standard_streams import has_any_character
 from musterd.core import clock
 
 if TYPE_CHECKING:
@@ -67,8 +68,11 @@ def print_json_line(value: Any) -> None:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """A value as JSON without control characters, which could send commands to a terminal."""
-    return with_escaped_controls(json.dumps(value, ensure_ascii=False, indent=indent))
+    """A value as JSON without control characters, which could send commands to a terminal.
+
+    What standard output cannot encode is escaped as JSON does it.
+    """
+    return with_escaped_controls(json.dumps(value, ensure_ascii=not has_any_character(sys.stdout), indent=indent))
 
 
 def with_escaped_controls(text: str) -> str:

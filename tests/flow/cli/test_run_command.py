@@ -77,7 +77,7 @@ async def test_a_message_from_standard_input(
 ) -> None:
     async with serve_live() as server:
         talk_to(server)
-        monkeypatch.setattr(sys, "stdin", io.StringIO("[[SAY piped]]"))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"[[SAY piped]]")))
         assert (await musterd("run", "demo-team")).out == "piped\n"
 
 

@@ -116,6 +116,8 @@ def connected(
             ) from error
         except InvalidInput as error:
             raise CommandFailed(_words(error), ExitCode.USAGE) from error
+        except UnicodeEncodeError as error:  # of bytes in an argument or a typed line, which Python reads as surrogates
+            raise CommandFailed("An argument or the input is not valid text.", ExitCode.USAGE) from error
         except AnswerError as error:
             raise CommandFailed(_words(error), refused_code) from error
 

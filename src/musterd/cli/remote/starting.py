@@ -54,7 +54,12 @@ def message_or_input(message: str | None) -> str:
         return message
     if sys.stdin.isatty():
         raise CommandFailed('There is no message: musterd run TEAM "message", or pipe it in.', ExitCode.USAGE)
-    return sys.stdin.read().strip()
+    try:
+        return sys.stdin.buffer.read().decode().strip()
+    except UnicodeDecodeError as error:
+        raise CommandFailed(
+            "Standard input is not UTF-8 text. Send other files with --file.", ExitCode.USAGE
+        ) from error
 
 
 def started(start: Start, options: ServerOptions) -> "Run":
