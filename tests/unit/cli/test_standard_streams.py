@@ -59,6 +59,7 @@ def test_a_message_that_is_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         ["run", "desk", "hello", "--session", NO_TEXT],
         ["runs", "show", NO_TEXT],
         ["runs", "ls", "--search", NO_TEXT],
+        ["sessions", "rename", "s1", NO_TEXT],
     ],
 )
 def test_an_argument_that_is_no_text(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

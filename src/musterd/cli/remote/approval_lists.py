@@ -1,6 +1,7 @@
 """Approvals in lists and alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.output import (
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from musterd.client import Approval, Client
 
 LIST = "musterd approvals ls"
+RECENT = 1000
+"""How many approvals a name is compared with."""
 COLUMNS = [
     Column("APPROVAL", is_id=True),
     Column("RUN", is_id=True),
@@ -82,8 +85,13 @@ def _until(approval: "Approval") -> str | None:
 
 def approval_of(client: "Client", name: str) -> "Approval":
     """An approval by its id or the beginning of its id."""
-    ids = (approval.id for approval in client.approvals.list(status=None))
-    return look_up("approval", name, client.approvals.get, lambda: ids, LIST)
+    return look_up("approval", name, client.approvals.get, lambda: _recent_ids(client), LIST)
+
+
+def _recent_ids(client: "Client") -> Iterator[str]:
+    """The ids of the approvals that wait, which are the ones that are decided, and of the last ones of all."""
+    for status in ("pending", None):
+        yield from (approval.id for approval in islice(client.approvals.all(status=status), RECENT))
 
 
 def print_approval(approval: "Approval", options: "ServerOptions") -> None:

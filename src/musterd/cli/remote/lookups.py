@@ -27,7 +27,7 @@ def look_up(
 
     :param kind: what it is, in a message.
     :param read: reads it by its id.
-    :param recent: the ids of the last ones.
+    :param recent: the ids of the last ones; it is called if there is no such id.
     :param see: the command that lists them.
     :param acts_at_once: whether the command takes something away without a question. Then the beginning of an id that
         a caller chose is refused: ``user-1``, which is gone, is also the beginning of ``user-10``.

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.output import (
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 LIST = "musterd sessions ls"
 FORMAT = 1
-RECENT = 100
+RECENT = 1000
+"""How many sessions a name that does not fit is compared with."""
 COLUMNS = [
     Column("SESSION", is_id=True),
     Column("TEAM"),
@@ -64,8 +66,11 @@ def session_of(client: "Client", name: str, *, acts_at_once: bool = False) -> "S
 
     :param acts_at_once: of :func:`look_up`.
     """
-    ids = (session.session_id for session in client.sessions.list(limit=RECENT))
-    return look_up("session", name, client.sessions.get, lambda: ids, LIST, acts_at_once=acts_at_once)
+
+    def recent() -> list[str]:
+        return [session.session_id for session in islice(client.sessions.all(), RECENT)]
+
+    return look_up("session", name, client.sessions.get, recent, LIST, acts_at_once=acts_at_once)
 
 
 def print_session(session: "Session") -> None:
