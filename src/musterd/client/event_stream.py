@@ -53,8 +53,11 @@ def run_events(requests: Requests, run_id: str, after: int, *, through_pauses: b
                 yield Emit(event)
         if last is not None and (yield from _is_end(requests, run_id, last, through_pauses=through_pauses)):
             return
-        # The server stopped, the connection broke, or the run has paused: a server that is asked for what follows the
-        # pause waits for it.
+        if received is None and last is not None and _is_of_run(last, run_id) and last.name in PAUSE_EVENTS:
+            # No failure: a server ends the stream at a pause, and waits if it is asked for what follows.
+            yield Sleep(retries.pause_seconds())
+            continue
+        # The server stopped, or the connection broke.
         yield Sleep(retries.wait_seconds(received or httpx2.RemoteProtocolError("the stream ended", request=request)))
 
 
@@ -63,12 +66,17 @@ def _request(requests: Requests, run_id: str, after: int) -> httpx2.Request:
     return requests.build("GET", path_of("runs", run_id, "events"), headers=headers, server_seconds=PING_SECONDS)
 
 
-def _is_end(requests: Requests, run_id: str, event: Event, *, through_pauses: bool) -> Flow[bool]:
-    """Whether the run has finished or paused with an event, after which a connection ended.
+def _is_of_run(event: Event, run_id: str) -> bool:
+    """Whether an event is one of the run itself, and not of a member.
 
     :param run_id: the run as the caller names it, maybe by an id of the caller's own: then it is the root.
     """
-    if event.run_id != run_id and event.depth > 0:
+    return event.run_id == run_id or event.depth == 0
+
+
+def _is_end(requests: Requests, run_id: str, event: Event, *, through_pauses: bool) -> Flow[bool]:
+    """Whether the run has finished or paused with an event, after which a connection ended."""
+    if not _is_of_run(event, run_id):
         return False
     if through_pauses or event.name not in PAUSE_EVENTS:
         return event.name in FINAL_EVENTS

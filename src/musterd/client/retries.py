@@ -59,6 +59,12 @@ class Retries:
         """A part of the answer has come, or all of it."""
         self._count, self._failing_since = 0, None
 
+    def pause_seconds(self) -> float:
+        """How long to wait until a request is sent again: longer each time, until there is progress."""
+        cap = min(FIRST_WAIT_SECONDS * 2 ** min(self._count, _DOUBLINGS), LONGEST_WAIT_SECONDS)
+        self._count += 1
+        return clock.full_jitter(cap)
+
     def wait_seconds(self, outcome: httpx2.Response | Failure) -> float:
         """How long to wait until the request is sent again.
 
@@ -68,10 +74,8 @@ class Retries:
         now = clock.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        cap = min(FIRST_WAIT_SECONDS * 2 ** min(self._count, _DOUBLINGS), LONGEST_WAIT_SECONDS)
-        self._count += 1
         pause = retry_after_of(outcome) if isinstance(outcome, httpx2.Response) else 0.0
-        wait = pause + clock.full_jitter(cap)
+        wait = pause + self.pause_seconds()
         if not self._may_pass(outcome) or now + wait > min(self._failing_since + self._seconds, self._deadline):
             raise self._error(outcome, now - self._failing_since)
         self._may_be_done = self._may_be_done or not _was_not_done(outcome)

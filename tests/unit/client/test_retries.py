@@ -320,6 +320,19 @@ def test_a_stream_through_pauses_waits_for_what_follows(outside: Outside) -> Non
     assert [request.headers["last-event-id"] for request in outside.requests] == ["-1", "7"]
 
 
+def test_a_pause_is_no_failure(outside: Outside) -> None:
+    requests = Requests(httpx2.Client(base_url="http://host"), retry_seconds=0)
+    again = [opened(), None] * 3
+    rest = (opened(), event(8, "RunContinued"), event(9, "RunCompleted"), None)
+    outcomes = iter((opened(), event(7, "RunPaused"), None, *again, *rest))
+    came = outside.drive(run_events(requests, "r1", -1, through_pauses=True), outcomes)
+    assert [one.index for one in came] == [7, 8, 9]
+    assert outside.sleeps == [0.1, 0.2, 0.4, 0.8], "a server that does not wait is not asked without a pause"
+    broken = iter((opened(), event(7, "RunPaused"), BROKEN))
+    with pytest.raises(CannotConnect):
+        outside.drive(run_events(requests, "r1", -1, through_pauses=True), broken)
+
+
 def test_a_connection_that_breaks_after_the_end(outside: Outside) -> None:
     came, begun = followed(outside, opened(), event(0), event(1, "RunError"), BROKEN)
     assert (came, begun) == ([0, 1], ["-1"])
