@@ -84,12 +84,15 @@ class Sessions(Resource[D]):
     """Conversations."""
 
     @call
-    def list(self, *, limit: int = 20, page: int = 1, **filters: Unpack[SessionFilters]) -> Flow[Page[Session]]:
+    def list(
+        self, *, limit: int = 20, page: int = 1, sort_by: str | None = None, **filters: Unpack[SessionFilters]
+    ) -> Flow[Page[Session]]:
         """List sessions, newest first.
 
+        :param sort_by: ``updated_at``: the last used first; by default ``created_at``.
         :param filters: :class:`SessionFilters`.
         """
-        sessions = yield from _LIST.page(self._requests, _query(filters), limit, page)
+        sessions = yield from _LIST.page(self._requests, {**_query(filters), "sort_by": sort_by}, limit, page)
         return sessions
 
     @stream_call

@@ -103,6 +103,15 @@ async def test_sessions_are_listed_shown_and_renamed(serve_live: Serve, musterd:
         assert (await musterd("sessions", "ls", "--search", "Tuesday", "--json")).json == []
 
 
+async def test_the_last_used_session_is_the_first(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        for session_id in ("s1", "s2", "s1"):
+            await server.run("[[SAY one]]", session_id=session_id)
+        assert [row[0] for row in (await musterd("sessions", "ls")).rows] == ["s1", "s2"]
+        assert [row[0] for row in (await musterd("sessions", "ls", "--limit", "1")).rows] == ["s1"]
+
+
 async def test_a_session_is_exported_with_its_runs(
     serve_live: Serve, musterd: Command, talk_to: TalkTo, tmp_path: Path
 ) -> None:

@@ -40,6 +40,10 @@ async def test_runs_and_sessions(serve_live: Serve, musterd: Command, talk_to: T
         (session,) = await candidates(musterd, "sessions", "show", "s")
         assert session.startswith("s-one\t")
         assert await candidates(musterd, "run", "demo-team", "hi", "--session", "") == [session]
+        for session_id in ("s-two", "s-one"):
+            await server.run("hello", session_id=session_id)
+        offered = await candidates(musterd, "sessions", "show", "")
+        assert [line.split("\t")[0] for line in offered] == ["s-one", "s-two"], "the last used first"
 
 
 async def test_approvals(serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample) -> None:

@@ -48,7 +48,7 @@ def runs(context: "CompletionContext") -> Candidates:
 
 def sessions(context: "CompletionContext") -> Candidates:
     """Sessions, the last used first."""
-    for row in _server(context).rows("/sessions", limit=LIMIT):
+    for row in _server(context).rows("/sessions", sort_by="updated_at", limit=LIMIT):
         yield row["session_id"], cut(row.get("session_name"), TEXT_LENGTH)
 
 

@@ -36,7 +36,7 @@ def list_sessions(
     from musterd.cli.remote.session_lists import print_sessions
 
     with connected(server) as client:
-        page = client.sessions.list(component_id=team, text=search, limit=limit)
+        page = client.sessions.list(component_id=team, text=search, limit=limit, sort_by="updated_at")
     print_sessions(page.items, as_json=json)
     return 0
 
