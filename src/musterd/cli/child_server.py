@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -24,6 +25,26 @@ LOG_LINES = 15
 
 class ServerDidNotStart(Exception):
     """A server did not start. The message has the last lines of its log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildServer:
+    """A server in a child process.
+
+    :param log_file: has its log.
+    """
+
+    url: str
+    process: "subprocess.Popen[str]" = field(repr=False)
+    log_file: Path
+
+    def end(self) -> str | None:
+        """How it has ended, with the last lines of its log; None while it runs."""
+        status = self.process.poll()
+        if status is None:
+            return None
+        words = f"signal {-status}" if status < 0 else f"exit code {status}"
+        return "\n".join([f"The server has ended ({words}). Its log ends with:", *_last_lines(self.log_file)])
 
 
 def start_server(
@@ -60,8 +81,8 @@ def start_server(
 @contextlib.contextmanager
 def child_server(
     source: str, log_file: Path, *options: str, variables: Mapping[str, str] | None = None
-) -> Iterator[str]:
-    """Serve a source on a free port of loopback; gives the URL.
+) -> Iterator[ChildServer]:
+    """Serve a source on a free port of loopback.
 
     :param log_file: gets its log.
     :raises ServerDidNotStart: it did not start.
@@ -70,7 +91,7 @@ def child_server(
     with _ended_by_signals(), log_file.open("wb") as log:
         server = start_server(source, "--port", "0", *options, on_line=lines.put, variables=variables, log=log)
         try:
-            yield _url(lines, log_file)
+            yield ChildServer(url=_url(lines, log_file), process=server, log_file=log_file)
         finally:
             server.terminate()
             try:
@@ -117,5 +138,8 @@ def _url(lines: "queue.Queue[str]", log_file: Path) -> str:
         while line := lines.get(timeout=max(0.0, deadline - clock.monotonic())):
             if (address := address_in(line)) is not None:
                 return address
-    log_lines = log_file.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
-    raise ServerDidNotStart("\n".join(log_lines))
+    raise ServerDidNotStart("\n".join(_last_lines(log_file)))
+
+
+def _last_lines(log_file: Path) -> list[str]:
+    return log_file.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]

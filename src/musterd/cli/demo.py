@@ -4,15 +4,15 @@ import contextlib
 import os
 import sys
 import tempfile
-import threading
 
+from musterd.cli.child_server import ChildServer
 from musterd.cli.output import say
 from musterd.cli.page import page_url
 from musterd.cli.program import program
 from musterd.cli.remote.command_failed import ExitCode
 from musterd.cli.remote.following import follow_and_print
 from musterd.cli.remote.local_server import own_key, started_server
-from musterd.cli.remote.server_options import ServerOptions, connected
+from musterd.cli.remote.server_options import OwnServer, connected
 from musterd.cli.samples import sample
 from musterd.cli.settings import settings_from
 from musterd.cli.waiting import SILENCE_SECONDS
@@ -37,8 +37,8 @@ def demo(scripted: bool = False, keep: bool | None = None, as_json: bool = False
     variables = {"MUSTERD_EXAMPLE_MODEL": model}
     with tempfile.TemporaryDirectory(prefix="musterd-demo-") as folder:
         database = f"sqlite:///{folder}/demo.db"
-        with started_server(str(sample("newsroom.py")), db=database, variables=variables) as url:
-            return _run(ServerOptions(url=url, token=key), url, keep=keep, as_json=as_json)
+        with started_server(str(sample("newsroom.py")), db=database, variables=variables) as child:
+            return _run(child, OwnServer(url=child.url, token=key, end=child.end), keep=keep, as_json=as_json)
 
 
 def _model() -> str:
@@ -59,10 +59,10 @@ def _label(model: str) -> str:
     return "local (embedded, no network)" if model == "local" else model
 
 
-def _run(server: ServerOptions, url: str, *, keep: bool, as_json: bool) -> int:
+def _run(child: ChildServer, server: OwnServer, *, keep: bool, as_json: bool) -> int:
     with connected(server) as client:
         run = client.start(TEAM, MESSAGE)
-    page = page_url(url, f"runs/{run.run_id}")
+    page = page_url(child.url, f"runs/{run.run_id}")
     say(f"{TEAM}: {MESSAGE}\npage: {page}")
     code = follow_and_print(run, server, cancels=True, as_json=as_json, silence_seconds=SILENCE_SECONDS)
     if code == ExitCode.CANCELLED:
@@ -70,12 +70,13 @@ def _run(server: ServerOptions, url: str, *, keep: bool, as_json: bool) -> int:
     say("\nWhat to do next:")
     if keep:
         say(f"  look at the run       {page}")
-        say(f'  ask something else    {program()} run {TEAM} "What is the weather in Oslo?" --url {url}')
+        say(f'  ask something else    {program()} run {TEAM} "What is the weather in Oslo?" --url {child.url}')
     else:
         say(f"  keep the server       {program()} demo --keep")
     say(f"  write your own team   {program()} init my-team")
     if keep:
         with contextlib.suppress(KeyboardInterrupt):
             say("The server keeps running until you press Ctrl+C.")
-            threading.Event().wait()
+            child.process.wait()
+            server.require_running()
     return code

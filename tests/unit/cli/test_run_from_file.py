@@ -1,6 +1,7 @@
 """``musterd run FILE``: a server is started for the file, and stopped at the end."""
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from musterd.cli import child_server
 from musterd.cli.child_server import ServerDidNotStart
 from musterd.cli.main import main
-from musterd.cli.remote import local_server
+from musterd.cli.remote import following, local_server
 
 NEWSROOM = Path(__file__).resolve().parents[3] / "examples" / "newsroom.py"
 
@@ -64,6 +65,45 @@ def test_a_file_that_cannot_be_served_says_why(tmp_path: Path, capfd: pytest.Cap
     err = capfd.readouterr().err
     assert "musterd: The server did not start.\n" in err
     assert "nothing_of_this_name" in err
+
+
+LEAVING = """
+import os
+
+from musterd import Agent, tool
+
+
+@tool
+def leave() -> str:
+    \"""End the process.\"""
+    os.write(2, b"The roof fell in.\\n")
+    os._exit(7)
+
+
+desk = Agent(id="desk", name="Desk", tools=[leave], model="scripted")
+"""
+
+
+def test_a_server_that_ends_meanwhile_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(following, "RETRY_SECONDS", 10)
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    assert main(["run", "leaving.py", "[[TOOL leave {}]]"]) == 4
+    err = capfd.readouterr().err
+    assert "musterd: The server has ended (exit code 7). Its log ends with:\n" in err
+    assert "\nThe roof fell in.\n" in err
+    assert "  serve it   musterd serve leaving.py\n" in err
+
+
+def test_the_signal_that_ended_a_server_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("one\ntwo\n")
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
+    child = child_server.ChildServer(url="http://127.0.0.1:1", process=process, log_file=tmp_path / "log")
+    assert child.end() is None
+    process.kill()
+    process.communicate()
+    assert child.end() == "The server has ended (signal 9). Its log ends with:\none\ntwo"
 
 
 @pytest.mark.parametrize("option", [["--detach"], ["--url", "http://127.0.0.1:1"]])

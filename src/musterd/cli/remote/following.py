@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from musterd.cli.output import dollars, print_json, print_text, printable, say, with_iso_times
 from musterd.cli.page import page_url
 from musterd.cli.program import program
-from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
+from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, CommandFailed, ExitCode
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.questions import Questions, can_ask
 from musterd.cli.remote.run_attempts import time_text
@@ -130,7 +130,7 @@ def follow_and_print(
                 return cancel_after_interrupt(client, run, options)
             say(f"The run goes on. Watch it again: {command('runs watch', options, run.run_id)}")
             return ExitCode.CANCELLED
-        except ClientError:
+        except (ClientError, CommandFailed):
             print_receipt(run.run_id, options)
             raise
     if as_json:

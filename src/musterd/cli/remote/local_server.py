@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from musterd.cli.child_server import ServerDidNotStart, child_server
+from musterd.cli.child_server import ChildServer, ServerDidNotStart, child_server
 from musterd.cli.output import say
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.server_options import ServerOptions, StartedServer
@@ -32,13 +32,15 @@ def server_for(name: str, options: ServerOptions) -> Iterator[ServerOptions]:
             ExitCode.USAGE,
         )
     say(f"Starting a server with {name} …")
-    with started_server(name) as url:
-        yield StartedServer(url=url, token=options.token or own_key(), source=name)
+    with started_server(name) as child:
+        yield StartedServer(url=child.url, token=options.token or own_key(), end=child.end, source=name)
 
 
 @contextlib.contextmanager
-def started_server(source: str, *, db: str | None = None, variables: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The URL of a server that is started for this command, and stopped at its end.
+def started_server(
+    source: str, *, db: str | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[ChildServer]:
+    """A server that is started for this command, and stopped at its end.
 
     :param db: its database; by default that of the settings.
     :param variables: of its environment.
@@ -52,8 +54,8 @@ def started_server(source: str, *, db: str | None = None, variables: Mapping[str
     variables = {**bus, **(variables or {})}
     with tempfile.TemporaryDirectory(prefix="musterd-") as folder:
         try:
-            with child_server(source, Path(folder) / "server.log", *options, variables=variables) as url:
-                yield url
+            with child_server(source, Path(folder) / "server.log", *options, variables=variables) as child:
+                yield child
         except ServerDidNotStart as error:
             raise CommandFailed(f"The server did not start.\n{error}") from error
 

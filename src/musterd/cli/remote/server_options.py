@@ -2,9 +2,9 @@
 
 import contextlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
@@ -40,9 +40,31 @@ class ServerOptions:
     ] = None
 
 
+def _runs() -> None:
+    """A server that is not known to have ended."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class StartedServer(ServerOptions):
+class OwnServer(ServerOptions):
     """A server that this command has started, and stops at its end.
+
+    :param end: says how it has ended by itself; None while it runs.
+    """
+
+    end: Callable[[], str | None] = field(default=_runs, repr=False)
+
+    def require_running(self, _request: object = None) -> None:
+        """Check that it has not ended by itself: nobody starts it again, so a request would be retried in vain.
+
+        :raises CommandFailed: it has.
+        """
+        if (words := self.end()) is not None:
+            raise CommandFailed(words, ExitCode.UNREACHABLE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartedServer(OwnServer):
+    """One that serves a file of the user's.
 
     :param source: what it serves.
     """
@@ -104,7 +126,7 @@ def connected(
         http_parameters = http_options(server.url, server.token)
     except ValueError as error:
         raise wrong_usage(error) from error
-    http = httpx2.Client(**http_parameters, event_hooks=None if outage is None else outage.hooks)
+    http = httpx2.Client(**http_parameters, event_hooks=_hooks(options, outage))
     with Client(retry_seconds=retry_seconds, http=http) as client:
         try:
             yield client
@@ -120,6 +142,14 @@ def connected(
             raise CommandFailed("An argument or the input is not valid text.", ExitCode.USAGE) from error
         except AnswerError as error:
             raise CommandFailed(_words(error), refused_code) from error
+
+
+def _hooks(options: ServerOptions, outage: Outage | None) -> dict[str, list[Callable[..., Any]]]:
+    """What happens with each request and each answer."""
+    hooks = {"request": [], "response": []} if outage is None else outage.hooks
+    if isinstance(options, OwnServer):
+        hooks["request"].insert(0, options.require_running)
+    return hooks
 
 
 def field_messages(error: "InvalidInput") -> str:
