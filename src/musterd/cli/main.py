@@ -13,7 +13,7 @@ from cyclopts import App, Group, Parameter, validators
 
 import musterd
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.standard_streams import accept_any_text
+from musterd.cli.standard_streams import accept_any_text, replace_closed_streams
 from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError, MusterdError, RequestError, StartError, Unavailable
 
@@ -535,6 +535,7 @@ def _error_text(error: MusterdError) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     garbage_collection.pause(START)
+    replace_closed_streams()
     accept_any_text()
     try:
         result = app(arguments)

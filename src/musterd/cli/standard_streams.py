@@ -1,8 +1,23 @@
 """Standard input and output of the command line, whatever they are connected to."""
 
 import io
+import os
 import sys
 from typing import TextIO
+
+
+def replace_closed_streams() -> None:
+    """Let a stream that is closed (``<&-``) be empty, or take everything: Python has none in its place.
+
+    Opened before anything else, the null device also gets the number of the stream, which a database would get.
+    """
+    sys.stdin = sys.stdin or _null_device("r")
+    sys.stdout = sys.stdout or _null_device("w")
+    sys.stderr = sys.stderr or _null_device("w")
+
+
+def _null_device(mode: str) -> TextIO:
+    return open(os.devnull, mode, encoding="utf-8")  # type: ignore[return-value]
 
 
 def accept_any_text() -> None:

@@ -124,7 +124,7 @@ def http_options(url: str | None, token: str | None) -> dict[str, Any]:
     """
     url = url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _is_host(url):
         raise ValueError(f"this is not the URL of a server, such as {DEFAULT_URL}")  # it may have a password
     token = checked_token(token or os.environ.get("MUSTERD_TOKEN") or "")
     return {
@@ -136,6 +136,15 @@ def http_options(url: str | None, token: str | None) -> dict[str, Any]:
         # A proxy has another loopback than this machine, and would be sent the token.
         "trust_env": not is_loopback(parts.hostname),
     }
+
+
+def _is_host(url: str) -> bool:
+    """Whether the host of a URL can be looked up: no part of its name is empty or longer than 63 characters."""
+    try:
+        httpx2.URL(url).raw_host.decode("ascii").encode("idna")  # as the look-up does
+    except (httpx2.InvalidURL, UnicodeError):
+        return False
+    return True
 
 
 def checked_token(token: str) -> str:

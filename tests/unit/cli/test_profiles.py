@@ -82,7 +82,9 @@ def test_a_file_that_is_none_is_named(content: str, file: Path) -> None:
         server_of(ServerOptions())
 
 
-@pytest.mark.parametrize("url", ["nothing", "ftp://x", "http://", "http://x:99999", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["nothing", "ftp://x", "http://", "http://x:99999", "http://[::1", "http://a..b", f"http://{'a' * 64}.b"]
+)
 def test_what_is_no_url_is_refused(url: str) -> None:
     assert main(["profile", "add", "a", url]) == 2
 

@@ -1,9 +1,11 @@
-"""Characters that standard output lacks, and input that is no text."""
+"""Characters that standard output lacks, input that is no text, and streams that are closed."""
 
+import errno
 import io
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -22,6 +24,8 @@ def server(respond_with: Callable[[Respond], None]) -> None:
 
     def respond(request: httpx2.Request) -> httpx2.Response:
         assert request.method == "GET"
+        if request.url.path.endswith("/events"):
+            return httpx2.Response(204)
         lists = {"/teams": [{"id": "desk", "name": "Desk"}], "/agents": [], "/workflows": []}
         body = json.dumps(lists.get(request.url.path, RUN))
         return httpx2.Response(200, content=body, headers={"content-type": "application/json"})
@@ -65,3 +69,23 @@ def test_a_message_that_is_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_an_argument_that_is_no_text(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert capsys.readouterr().err == "musterd: An argument or the input is not valid text.\n"
+
+
+def test_closed_streams_are_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main(["runs", "show", "r1"]) == 0
+    assert main(["runs", "watch", "r1"]) == 0
+    assert main(["run", "desk", "--session", NO_TEXT]) == 2
+
+
+def test_a_file_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (file := tmp_path / "a.txt").write_text("secret")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert main(["run", "desk", "hello", "--file", str(file)]) == 2
+    assert capsys.readouterr().err == f"musterd: {file} cannot be read: Permission denied.\n"

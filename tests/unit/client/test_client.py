@@ -29,7 +29,10 @@ def test_without_any_the_server_is_here() -> None:
         assert "authorization" not in client._driver.http.headers
 
 
-@pytest.mark.parametrize("url", ["localhost:7777", "127.0.0.1", "ftp://host", "http://", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:7777", "127.0.0.1", "ftp://host", "http://", "http://[::1", "http://a..b", f"http://{'a' * 64}.b"],
+)
 def test_what_is_no_url_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="URL"):
         Client(url)

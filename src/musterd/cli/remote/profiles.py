@@ -98,7 +98,8 @@ def checked_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of the port, or of an IPv6 address
+        (parts.hostname or "").encode("idna")  # as the look-up does: a part may be empty or too long
+    except ValueError:  # of the port, an IPv6 address or a name
         is_url = False
     if not is_url:
         # It is not repeated, because it may have a password.

@@ -46,10 +46,10 @@ def run(  # noqa: PLR0913 - each is an argument or an option
     json
         Print the whole run as an object, in place of the answer.
     """
-    from musterd.cli.remote.starting import Start, message_or_input, run_once
+    from musterd.cli.remote.starting import Start, contents_of, message_or_input, run_once
 
     text = message_or_input(message)
-    start = Start(team=team, message=text, kind=kind, session=session, files=file or ())
+    start = Start(team=team, message=text, kind=kind, session=session, files=contents_of(file or ()))
     return run_once(start, server, detach=detach, as_json=json)
 
 

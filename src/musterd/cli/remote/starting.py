@@ -14,7 +14,7 @@ from musterd.cli.remote.new_runs import attend
 from musterd.cli.remote.server_options import ServerOptions, connected
 
 if TYPE_CHECKING:
-    from musterd.client import Client, Run, StartOptions
+    from musterd.client import Client, File, Run, StartOptions
     from musterd.client.runs import ComponentKind
 
 
@@ -31,7 +31,7 @@ class Start:
     message: str
     kind: "ComponentKind | None" = None
     session: str | None = None
-    files: Sequence[Path] = ()
+    files: Sequence["File"] = ()
 
 
 def run_once(start: Start, options: ServerOptions, *, detach: bool, as_json: bool) -> int:
@@ -60,6 +60,22 @@ def message_or_input(message: str | None) -> str:
         raise CommandFailed(
             "Standard input is not UTF-8 text. Send other files with --file.", ExitCode.USAGE
         ) from error
+
+
+def contents_of(paths: Sequence[Path]) -> list["File"]:
+    """Read files that go with a run.
+
+    :raises CommandFailed: one cannot be read.
+    """
+    from musterd.client import File
+
+    files = []
+    for path in paths:
+        try:
+            files.append(File(name=path.name, content=path.read_bytes()))
+        except OSError as error:
+            raise CommandFailed(f"{path} cannot be read: {error.strerror}.", ExitCode.USAGE) from error
+    return files
 
 
 def started(start: Start, options: ServerOptions) -> "Run":
