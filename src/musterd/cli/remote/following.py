@@ -6,7 +6,16 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from musterd.cli.output import dollars, print_json, print_text, printable, say, with_iso_times
+from musterd.cli.output import (
+    dollars,
+    event_with_iso_times,
+    print_json,
+    print_json_line,
+    print_text,
+    printable,
+    say,
+    with_iso_times,
+)
 from musterd.cli.page import page_url
 from musterd.cli.program import program
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, CommandFailed, ExitCode
@@ -137,6 +146,28 @@ def follow_and_print(
         print_json(with_iso_times(settled.raw))
     print_end(settled, options, has_printed=as_json)
     return EXIT_CODE_OF_STATUS[settled.status]
+
+
+def print_each_event(run: "Run", options: ServerOptions) -> int:
+    """Follow a run, and print each event as a line of JSON.
+
+    :return: the exit code that stands for the run's end.
+    """
+    with follower(options) as client:
+        after = -1
+        while True:
+            for event in client.stream(run, after=after):
+                print_json_line(event_with_iso_times(event.raw))
+                after = event.index
+            # Somebody may have decided after the stream ended at a pause. If the run has finished or has paused again,
+            # what happened meanwhile is read: a stream would wait for the end of that pause.
+            while (current := client.runs.get(run)).is_settled:
+                page = client.runs.events(run, after=after)
+                if not page.events:
+                    return EXIT_CODE_OF_STATUS[current.status]
+                for event in page.events:
+                    print_json_line(event_with_iso_times(event.raw))
+                after = page.last_index
 
 
 def _cost(client: "Client", run: "Run") -> float | None:

@@ -88,19 +88,12 @@ def watch_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO
     json
         Print each event as a line of JSON, and not the answer.
     """
-    from musterd.cli.output import event_with_iso_times, print_json_line
-    from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS
-    from musterd.cli.remote.following import follow_and_print, follower
+    from musterd.cli.remote.following import follow_and_print, print_each_event
     from musterd.cli.remote.run_lists import run_of
 
     with connected(server) as client:
         view = run_of(client, run)
-    if not json:
-        return follow_and_print(view, server, cancels=False)
-    with follower(server) as client:
-        for event in client.stream(view):
-            print_json_line(event_with_iso_times(event.raw))
-        return EXIT_CODE_OF_STATUS[client.wait(view).status]
+    return print_each_event(view, server) if json else follow_and_print(view, server, cancels=False)
 
 
 @runs.command(name="events")
