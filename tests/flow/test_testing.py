@@ -161,6 +161,14 @@ def test_a_workflow_runs_with_its_functions() -> None:
     assert (run.content, run.tasks("writer")) == ("Kettles whistle. The editors", ["kettles"])
 
 
+def test_a_run_that_has_called_nothing_has_used_nothing() -> None:
+    writer = Agent(id="writer", model="openai:gpt-5")
+    article = Workflow(id="article", steps=[Step(name="draft", agent=writer, requires_confirmation=True)])
+    with TestClient(article) as client:
+        run = client.run(article, "kettles")
+    assert (run.status, run.tokens, run.model_calls) == ("PAUSED", 0, 0)
+
+
 def test_the_client_has_all_calls_of_a_client() -> None:
     with TestClient(desk(), script=Script({"desk": ["One.", "Two."]})) as client:
         first = client.run("desk", "1", session_id="s1")

@@ -76,13 +76,18 @@ class TestRun(Run):
     @property
     def tokens(self) -> int:
         """The tokens that the run and its members used."""
-        totals = self.raw["totals"]
-        return int(totals["input_tokens"] + totals["output_tokens"])
+        return int(self._totals.get("input_tokens", 0) + self._totals.get("output_tokens", 0))
 
     @property
     def model_calls(self) -> int:
         """How often models were called."""
-        return int(self.raw["totals"]["model_calls"])
+        return int(self._totals.get("model_calls", 0))
+
+    @property
+    def _totals(self) -> Mapping[str, Any]:
+        """What was used; a run that has called nothing yet has none."""
+        totals: Mapping[str, Any] = self.raw.get("totals") or {}
+        return totals
 
     def save(self, path: str | Path) -> None:
         """Write the run into a file, for :func:`musterd.testing.replay`."""
