@@ -191,6 +191,49 @@ async def test_the_next_run_of_a_session_sends_its_imported_history(
     assert history[1]["tool_calls"][0]["function"]["name"] == "get_weather"
 
 
+def _with_call_ids_of_openai(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as Agno's ``OpenAIResponses`` stores it: a result refers to its call by another id than the run."""
+    if message["role"] == "tool":
+        return {**message, "tool_call_id": f"of-{message['tool_call_id']}"}
+    calls = [{**call, "call_id": f"of-{call['id']}"} for call in message.get("tool_calls", ())]
+    return {**message, "tool_calls": calls}
+
+
+def _with_results_of_gemini(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages of a run with two calls as Agno's ``Gemini`` stores them: with one message for both results."""
+    *before, first, second, answer = messages
+    results = [
+        {"tool_call_id": message["tool_call_id"], "tool_name": message["tool_name"], "content": "compressed"}
+        for message in (first, second)
+    ]
+    both = {"role": "tool", "created_at": first["created_at"], "tool_name": "get_weather, get_time"}
+    both |= {"content": [first["content"], second["content"]], "tool_calls": results}
+    return [*before, both, answer]
+
+
+@pytest.mark.parametrize("provider", ["openai", "gemini"])
+async def test_results_are_found_in_the_formats_of_the_providers(
+    tables: AgentOSTables, importing: Importing, provider: str
+) -> None:
+    calls = (tool("get_weather", {"city": "Oslo"}, "Sunny in Oslo"), tool("get_time", {"city": "Oslo"}, "It is noon"))
+    stored = run("agent", "r1", "Oslo?", "Sunny", calls)
+    if provider == "openai":
+        stored["messages"] = [_with_call_ids_of_openai(message) for message in stored["messages"]]
+    else:
+        stored["messages"] = _with_results_of_gemini(stored["messages"])
+    tables.add_session("s1", "agent", [stored])
+    await importing.run()
+    async with importing.served() as client:
+        data = {"message": "And now?", "session_id": "s1", "stream": "false", "user_id": "ann"}
+        answer = (await client.http.post("/agents/weather-agent/runs", data=data)).json()
+        exported = await get(client, f"/runs/{answer['run_id']}/export")
+    history = [message for message in exported["run"]["messages"] if message["from_history"]]
+    results = ["Sunny in Oslo", "It is noon"]
+    assert [message.get("content") for message in history] == ["Oslo?", None, *results, "Sunny"]
+    assert [message["tool_call_id"] for message in history[2:4]] == ["call-get_weather", "call-get_time"]
+    assert [message["tool_name"] for message in history[2:4]] == ["get_weather", "get_time"]
+
+
 @pytest.mark.parametrize("status", ["RUNNING", "PENDING", "PAUSED"])
 async def test_an_unfinished_run_of_agentos_becomes_an_error(
     tables: AgentOSTables, importing: Importing, status: str

@@ -56,7 +56,7 @@ def call_places(messages: Sequence[JsonObject]) -> dict[str, CallPlace]:
     answers = [message for message in messages if message.get("role") == "assistant"]
     for turn, message in enumerate(answers):
         for number, call in enumerate(objects_in(message, "tool_calls")):
-            places[text_of(call.get("id"))] = CallPlace(turn, number)
+            places[_call_id(call)] = CallPlace(turn, number)
     return places
 
 
@@ -71,9 +71,7 @@ def conversation(run: JsonObject, contents: Contents) -> list[str]:
 
 def _messages(stored: Sequence[JsonObject], contents: Contents) -> Iterator[ModelMessage]:
     parts, from_history, at = list[ModelRequestPart](), False, None
-    names = {
-        text_of(call.get("id")): _function_name(call) for item in stored for call in objects_in(item, "tool_calls")
-    }
+    calls = _Calls(stored)
     for item in stored:
         is_answer = item.get("role") == "assistant"
         if parts and (is_answer or bool(item.get("from_history")) != from_history):
@@ -83,7 +81,7 @@ def _messages(stored: Sequence[JsonObject], contents: Contents) -> Iterator[Mode
         if is_answer:
             yield _answer(item, at, from_history)
         else:
-            parts.append(_request_part(item, names, contents))
+            parts += _request_parts(item, calls, contents)
     if parts:
         yield ModelRequest(parts=parts, timestamp=at, metadata=_notes(from_history))
 
@@ -93,22 +91,54 @@ def _notes(from_history: bool, **notes: float) -> JsonObject | None:
     return {NOTES: all_notes} if all_notes else None
 
 
-def _request_part(item: JsonObject, names: dict[str, str], contents: Contents) -> ModelRequestPart:
+class _Calls:
+    """The calls in the messages of a run, to which their results refer."""
+
+    def __init__(self, stored: Sequence[JsonObject]) -> None:
+        self._names, self._ids = dict[str, str](), dict[str, str]()
+        for item in stored:
+            if item.get("role") != "assistant":
+                continue
+            for call in objects_in(item, "tool_calls"):
+                self._names[_call_id(call)] = _function_name(call)
+                # With OpenAI's Responses API, a result refers to this id, and the tools of the run to the other one.
+                if (other_id := text_of(call.get("call_id"))) and other_id != _call_id(call):
+                    self._ids[other_id] = _call_id(call)
+
+    def result(self, item: JsonObject, at: datetime) -> ToolReturnPart:
+        """The result of a call."""
+        stored_id = text_of(item.get("tool_call_id"))
+        call_id = self._ids.get(stored_id, stored_id)
+        return ToolReturnPart(
+            tool_name=text_in(item, "tool_name") or self._names.get(call_id, "") or "unknown",
+            content=storable(text_of(item.get("content"))),
+            tool_call_id=call_id,
+            timestamp=at,
+            outcome="failed" if item.get("tool_call_error") else "success",
+        )
+
+
+def _request_parts(item: JsonObject, calls: _Calls, contents: Contents) -> list[ModelRequestPart]:
     role, text, at = item.get("role"), storable(text_of(item.get("content"))), _time(item)
     if role in _SYSTEM_ROLES:
-        return SystemPromptPart(text, timestamp=at)
+        return [SystemPromptPart(text, timestamp=at)]
     if role == "user":
-        return UserPromptPart(prompt(text, item, contents), timestamp=at)
+        return [UserPromptPart(prompt(text, item, contents), timestamp=at)]
     if role != "tool":
         raise Unreadable(f"a message has the role {text_of(role)[:40]!r}")
-    call_id = text_of(item.get("tool_call_id"))
-    return ToolReturnPart(
-        tool_name=text_in(item, "tool_name") or names.get(call_id, "") or "unknown",
-        content=text,
-        tool_call_id=call_id,
-        timestamp=at,
-        outcome="failed" if item.get("tool_call_error") else "success",
-    )
+    return [calls.result(result, at) for result in _results(item)]
+
+
+def _results(item: JsonObject) -> list[JsonObject]:
+    """The results in a tool's message. With Gemini, one message has those of all calls of a turn."""
+    results = [] if item.get("tool_call_id") else objects_in(item, "tool_calls")
+    if not results:
+        return [item]
+    # A compressed result is only in the list of the calls; the contents are the original ones.
+    originals = item.get("content")
+    if not isinstance(originals, list) or len(originals) != len(results):
+        return results
+    return [{**result, "content": content} for result, content in zip(results, originals, strict=True)]
 
 
 def _answer(item: JsonObject, at: datetime, from_history: bool) -> ModelResponse:
@@ -120,7 +150,7 @@ def _answer(item: JsonObject, at: datetime, from_history: bool) -> ModelResponse
             ToolCallPart(
                 tool_name=_function_name(call) or "unknown",
                 args=arguments if isinstance(arguments, dict) else text_of(arguments) or "{}",
-                tool_call_id=text_of(call.get("id")),
+                tool_call_id=_call_id(call),
             )
         )
     metrics, notes = object_in(item, "metrics"), dict[str, float]()
@@ -144,6 +174,10 @@ def _usage(metrics: JsonObject) -> RequestUsage:
         cache_write_tokens=count_in(metrics, "cache_write_tokens"),
         details={"reasoning_tokens": reasoning} if reasoning else {},
     )
+
+
+def _call_id(call: JsonObject) -> str:
+    return text_of(call.get("id")) or text_of(call.get("call_id"))
 
 
 def _function_name(call: JsonObject) -> str:
