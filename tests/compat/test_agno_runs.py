@@ -14,6 +14,7 @@ from musterd import Team, create_app
 from musterd.declare import RunContext
 from tests.support.agno_apps import SHOP, Load, serving
 from tests.support.app import in_process, settings_for
+from tests.support.http import ServerClient
 from tests.support.process import Deployment, deployment_of, until
 
 
@@ -146,7 +147,7 @@ news = Workflow(
     store_events=True,
 )
 whole = Workflow(id="whole", steps=lambda workflow, execution_input: f"whole {execution_input.input}")
-state = Workflow(id="state", steps=lambda session_state: f"state {session_state}", session_state={"a": 1})
+state = Workflow(id="state", steps=lambda session_state: f"state {session_state['a']}", session_state={"a": 1})
 swapped = Workflow(id="swapped", steps=lambda execution_input, workflow: f"{workflow.id} {execution_input.input}")
 """
 
@@ -171,7 +172,7 @@ async def test_workflows_run_with_their_functions_and_wait_for_a_person(load: Lo
     assert (nested["left"], nested["right"], nested["count"]) == ("one two", "round 1", "round 2")
     assert nested["loud"] == "ROUND 2"
     assert (answer.json()["status"], answer.json()["content"]) == ("COMPLETED", "round 3")
-    assert [other["content"] for other in others] == ["whole x", "state {'a': 1}", "swapped x"]
+    assert [other["content"] for other in others] == ["whole x", "state 1", "swapped x"]
 
 
 async def test_knowledge_is_searched_through_agnos_object(load: Load, database: Path) -> None:
@@ -559,3 +560,90 @@ async def test_musterd_is_served_inside_a_files_own_application(
         assert await client.get("/extra") == {"begun": 1}, "resync would have removed the route"
         assert (await client.get("/health"))["status"] == health
         assert (await client.http.get("/nowhere")).json()["error_code"] == "NOT_FOUND"
+
+
+IDS = """
+from agno.agent import Agent
+from agno.team import Team
+from agno.workflow import Step, StepOutput, Workflow
+
+NAMES = ("current_user_id", "current_session_id", "workflow_id", "workflow_name")
+RUNS = set()
+
+
+def seen(state):
+    assert state["current_run_id"]
+    RUNS.add(state["current_run_id"])
+    return [state.get(name) for name in NAMES]
+
+
+def note(run_context, place):
+    run_context.session_state.setdefault("places", {})[place] = seen(run_context.session_state)
+
+
+def before(run_input, run_context):
+    note(run_context, "pre-hook")
+
+
+async def after(run_output, session_state):
+    session_state["places"]["post-hook"] = seen(session_state)
+
+
+def around(function_name, function_call, arguments, run_context):
+    note(run_context, "tool hook")
+    result = function_call(**arguments)
+    run_context.session_state["places"]["after the tool"] = seen(run_context.session_state)
+    return result
+
+
+def look(run_context) -> str:
+    "Look."
+    run_context.session_state = {**run_context.session_state, "tool": seen(run_context.session_state)}
+    return "done"
+
+
+def instructions(session_state):
+    return f"Functions: {seen(session_state)}"
+
+
+def step(step_input, session_state):
+    session_state["step"] = seen(session_state)
+    return StepOutput(content="done")
+
+
+solo = Agent(
+    id="solo", instructions=instructions, tools=[look], tool_hooks=[around], pre_hooks=[before], post_hooks=[after]
+)
+plain = Agent(id="plain", instructions="Text: {current_user_id} {current_session_id} {current_run_id}")
+crew = Team(id="crew", members=[plain], tool_hooks=[around], store_member_responses=True)
+flow = Workflow(id="flow", name="Flow", steps=[Step(name="only", executor=step)])
+"""
+
+
+async def test_the_session_state_has_the_ids_of_the_run_while_the_files_code_runs(load: Load, database: Path) -> None:
+    ids: dict[str, Any] = {"session_state": json.dumps({"current_user_id": "forged"}), "user_id": "ann"}
+    async with serving(load(IDS), database) as client:
+        solo = await client.run("[[TOOL look {}]]", to="agents/solo", session_id="s1", **ids)
+        plain = await client.run("hello", to="agents/plain", session_id="s2", user_id="ann")
+        crew = await client.run("[[DELEGATE plain: hello]]", to="teams/crew", session_id="s3", user_id="ann")
+        flow = await client.run("hello", to="workflows/flow", session_id="s4", user_id="ann")
+        (member,) = crew["member_responses"]
+        texts = {run["run_id"]: await system_text(client, run) for run in (solo, plain, member)}
+    of_solo = ["ann", "s1", None, None]
+    places = ("pre-hook", "tool hook", "after the tool", "post-hook")
+    assert solo["session_state"] == {
+        "current_user_id": "forged",
+        "tool": of_solo,
+        "places": dict.fromkeys(places, of_solo),
+    }
+    assert texts[solo["run_id"]] == f"Functions: {of_solo}"
+    assert texts[plain["run_id"]] == f"Text: ann s2 {plain['run_id']}"
+    assert crew["session_state"] == {"places": {place: ["ann", "s3", None, None] for place in places[1:3]}}
+    # The team's hook has the ids of the team's run in the state, while the member has its own.
+    assert texts[member["run_id"]] == f"Text: ann s3 {member['run_id']}"
+    assert flow["session_state"] == {"step": ["ann", "s4", "flow", "Flow"]}
+
+
+async def system_text(client: ServerClient, run: dict[str, Any]) -> str:
+    messages = run.get("messages") or (await client.http.get(f"/runs/{run['run_id']}/export")).json()["run"]["messages"]
+    return str(messages[0]["content"]).splitlines()[0]

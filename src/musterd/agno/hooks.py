@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from musterd.agno.functions import agno_values, is_async_database, is_team, keep_state
+from musterd.agno.functions import agno_values, is_async_database, is_team
 from musterd.agno.report import Report
 from musterd.core.errors import InputCheckError, OutputCheckError, RunFailed
 from musterd.declare.hooks import check_hook_parameters, hook_arguments, hook_function, hook_name, is_hook
@@ -120,20 +120,22 @@ def _converted(hook: Any, owner: Any) -> Callable[..., Any]:
 
     # They take all values, because Agno fills more parameters by name than musterd does.
     async def call_async(**values: Any) -> None:
-        arguments = _arguments(values, owner)
-        try:
-            await function(**hook_arguments(hook, arguments))
-        except Exception as error:
-            raise _translated(error) from error
-        _take_over(hook, values, arguments, owner)
+        with agno_values(values, owner) as arguments:
+            _add_objects(arguments, values, owner)
+            try:
+                await function(**hook_arguments(hook, arguments))
+            except Exception as error:
+                raise _translated(error) from error
+            _take_over(hook, values, arguments, owner)
 
     def call(**values: Any) -> None:
-        arguments = _arguments(values, owner)
-        try:
-            function(**hook_arguments(hook, arguments))
-        except Exception as error:
-            raise _translated(error) from error
-        _take_over(hook, values, arguments, owner)
+        with agno_values(values, owner) as arguments:
+            _add_objects(arguments, values, owner)
+            try:
+                function(**hook_arguments(hook, arguments))
+            except Exception as error:
+                raise _translated(error) from error
+            _take_over(hook, values, arguments, owner)
 
     wrapper: Any = call_async if inspect.iscoroutinefunction(function) else call
     wrapper.__name__ = hook_name(hook)
@@ -142,16 +144,14 @@ def _converted(hook: Any, owner: Any) -> Callable[..., Any]:
     return wrapper  # type: ignore[no-any-return]
 
 
-def _arguments(values: dict[str, Any], owner: Any) -> dict[str, Any]:
-    """The values of a call with Agno's objects."""
-    arguments = agno_values(values, owner)
+def _add_objects(arguments: dict[str, Any], values: dict[str, Any], owner: Any) -> None:
+    """Replace what only hooks get by Agno's objects."""
     if "session" in values:
         arguments["session"] = _agno_session(values["session"], owner)
     if "run_input" in values:
         arguments["run_input"] = _agno_input(values["run_input"], owner)
     if "run_output" in values:
         arguments["run_output"] = _agno_output(values, owner)
-    return arguments
 
 
 def _take_over(hook: Any, values: dict[str, Any], arguments: dict[str, Any], owner: Any) -> None:
@@ -159,7 +159,6 @@ def _take_over(hook: Any, values: dict[str, Any], arguments: dict[str, Any], own
 
     :raises RunFailed: it changed the media of the input. The model would still read the original ones.
     """
-    keep_state(values, arguments)
     if "run_input" in values:
         original, changed = _agno_input(values["run_input"], owner), arguments["run_input"]
         if _media_sources(changed) != _media_sources(original):

@@ -9,6 +9,7 @@ from typing import Any
 from musterd.agno.functions import with_agno_values
 from musterd.agno.mcp_tools import mcp_servers
 from musterd.declare import Tool, ToolContext
+from musterd.declare.library_tools.agno_state import IdsInState
 from musterd.declare.library_tools.agno_tools import function_tool, run_context, toolkit_tools
 from musterd.declare.problems import noting_problems
 from musterd.declare.source_location import Place, declaration_error, describe_type
@@ -57,9 +58,10 @@ def _factory(
     async def tools_of_run(context: ToolContext) -> list[Any]:
         values = {"agent": owner, "team": owner, "session_state": context.session_state}
         values["run_context"] = run_context(context)
-        returned = function(**{name: values[name] for name in parameters if name in values})
-        if inspect.isawaitable(returned):
-            returned = await returned
+        with IdsInState(context):
+            returned = function(**{name: values[name] for name in parameters if name in values})
+            if inspect.isawaitable(returned):
+                returned = await returned
         tools = converted_tools(list(returned or ()), owner, label, place, retry_safe)
         assert isinstance(tools, list)
         return tools

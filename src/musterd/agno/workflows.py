@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
 from musterd.agno.components import Components
-from musterd.agno.functions import agno_values, keep_state
+from musterd.agno.functions import agno_values, like, taken_names
 from musterd.agno.models import Models
 from musterd.agno.option_table import WORKFLOW, report_others
 from musterd.agno.report import Report
@@ -50,6 +51,21 @@ _DEFAULT_INSTRUCTIONS = "You are a workflow orchestration agent."
 """How the default instructions of Agno's ``WorkflowAgent`` begin."""
 
 
+class _Ids:
+    """What a workflow's session state has in addition to the ids of the run.
+
+    :param name: the declared name.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+        self.workflow: Workflow | None = None
+        """The declaration of musterd, once it is made. Its id may be assigned after that."""
+
+    def in_state(self) -> dict[str, Any]:
+        return {"workflow_id": self.workflow.id if self.workflow else None, "workflow_name": self._name}
+
+
 class Workflows:
     """Converts workflows.
 
@@ -72,7 +88,7 @@ class Workflows:
             raise declaration_error(place, f"there is {describe_type(declared)}", "list workflows of this file")
         label = f"workflow '{declared.id or declared.name or ''}'"
         report_others(declared, WORKFLOW, label, place, self._report)
-        known = options_of(Workflow)
+        known, ids = options_of(Workflow), _Ids(declared.name)
         options = {
             name: value
             for name, row in WORKFLOW.items()
@@ -82,13 +98,14 @@ class Workflows:
             steps = declared.steps
             is_function = callable(steps) and type(steps).__name__ not in _KINDS
             if is_function:
-                options["steps"] = _whole_workflow(steps)
+                options["steps"] = _whole_workflow(steps, ids)
             else:
                 listed = [steps] if type(steps).__name__ in _KINDS else steps or ()
-                options["steps"] = [self._step(step, place) for step in listed]
+                options["steps"] = [self._step(step, place, ids) for step in listed]
             if declared.agent is not None:
                 options["agent"] = self._agent(declared.agent, label, place)
-            return Workflow(**options)
+            ids.workflow = Workflow(**options)
+            return ids.workflow
 
     def _agent(self, agent: Any, label: str, place: Place) -> WorkflowAgent:
         instructions = agent.instructions
@@ -101,18 +118,18 @@ class Workflows:
             num_history_runs=agent.num_history_runs,
         )
 
-    def _step(self, declared: Any, place: Place) -> Any:
+    def _step(self, declared: Any, place: Place, ids: _Ids) -> Any:
         """A step for an entry of a list of steps."""
         if isinstance(declared, list | tuple):  # a group among the choices of a router
-            return [self._step(step, place) for step in declared]
+            return [self._step(step, place, ids) for step in declared]
         cls = _KINDS.get(type(declared).__name__) if is_from_agno(type(declared)) else None
         if cls is not None:
-            return cls(**self._options(declared, cls, place))
+            return cls(**self._options(declared, cls, place, ids))
         if callable(declared):
-            return _step_function(declared)
+            return _step_function(declared, ids)
         return self._components.convert(declared, place)
 
-    def _options(self, declared: Any, cls: type[Any], place: Place) -> dict[str, Any]:
+    def _options(self, declared: Any, cls: type[Any], place: Place, ids: _Ids) -> dict[str, Any]:
         options: dict[str, Any] = {}
         for name in options_of(cls):
             value = getattr(declared, name, None)
@@ -120,15 +137,15 @@ class Workflows:
                 continue
             if name in _LISTS:
                 listed = value if isinstance(value, list | tuple) else [value]
-                options[name] = [self._step(step, place) for step in listed]
+                options[name] = [self._step(step, place, ids) for step in listed]
             elif name in ("agent", "team"):
                 options[name] = self._components.convert(value, place)
             elif name in _FUNCTIONS and callable(value):
-                options[name] = _step_function(value)
+                options[name] = _step_function(value, ids)
             elif name == "user_input_schema":
                 options[name] = _fields(value)
             elif name == "selector" and callable(value):
-                options[name] = _selector(value)
+                options[name] = _selector(value, ids)
             else:
                 options[name] = value.value if isinstance(value, enum.Enum) else value
         if getattr(declared, "user_input_schema", None) and "user_input_schema" not in options_of(cls):
@@ -142,12 +159,12 @@ def _fields(schema: Any) -> list[Any]:
     return [field.to_dict() if hasattr(field, "to_dict") else field for field in schema]
 
 
-def _whole_workflow(function: Callable[..., Any]) -> Callable[..., Any]:
+def _whole_workflow(function: Callable[..., Any], ids: _Ids) -> Callable[..., Any]:
     """Adapt a function that is a whole workflow. Agno passes values by name, and only those that the function takes."""
     parameters = inspect.signature(function).parameters
     required = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
     if required and required[0] not in (*_FIRST, *FILLED):  # Agno passes the first two values by position here
-        return _step_function(function)
+        return _step_function(function, ids)
 
     def by_name(*first: Any, **values: Any) -> Any:
         taken = {name: value for name, value in zip(_FIRST, first, strict=True) if name in parameters}
@@ -165,32 +182,27 @@ def _whole_workflow(function: Callable[..., Any]) -> Callable[..., Any]:
         if name not in _FIRST and parameter.kind in _BY_NAME
     ]
     adapted.__signature__ = inspect.Signature([*positional, *own])
-    return _step_function(adapted)
+    return _step_function(adapted, ids)
 
 
-def _step_function(function: Callable[..., Any]) -> Callable[..., Any]:
+def _step_function(function: Callable[..., Any], ids: _Ids) -> Callable[..., Any]:
     """A function of a workflow, which may return Agno's ``StepOutput``, for musterd."""
+    names = taken_names(function)
 
     async def call_async(*first: Any, **values: Any) -> Any:
-        arguments = agno_values(values, None)
-        returned = _converted(await function(*first, **arguments))
-        keep_state(values, arguments)
-        return returned
+        with agno_values(values, None, names, ids.in_state()) as arguments:
+            return _converted(await function(*first, **arguments))
 
     def call(*first: Any, **values: Any) -> Any:
-        arguments = agno_values(values, None)
-        returned = function(*first, **arguments)
-        if inspect.isgenerator(returned):
-            return _items(returned, values, arguments)
-        if inspect.isasyncgen(returned):
-            return _async_items(returned, values, arguments)
-        keep_state(values, arguments)
-        return _converted(returned)
+        with contextlib.ExitStack() as stack:
+            returned = function(*first, **stack.enter_context(agno_values(values, None, names, ids.in_state())))
+            if inspect.isgenerator(returned):
+                return _items(stack.pop_all(), returned)
+            if inspect.isasyncgen(returned):
+                return _async_items(stack.pop_all(), returned)
+            return _converted(returned)
 
-    wrapper: Any = call_async if inspect.iscoroutinefunction(function) else call
-    wrapper.__signature__ = inspect.signature(function)
-    wrapper.__name__ = getattr(function, "__name__", type(function).__name__)
-    wrapper.__doc__ = function.__doc__
+    wrapper: Any = like(function, call_async if inspect.iscoroutinefunction(function) else call)
     asks = {name: getattr(function, f"_hitl_{name}", None) for name in inspect.signature(pause).parameters}
     if asks["user_input_schema"]:
         asks["user_input_schema"] = _fields(asks["user_input_schema"])
@@ -199,21 +211,21 @@ def _step_function(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper  # type: ignore[no-any-return]
 
 
-def _items(generator: Any, values: Mapping[str, Any], arguments: Mapping[str, Any]) -> Generator[Any, None, Any]:
+def _items(stack: contextlib.ExitStack, generator: Any) -> Generator[Any, None, Any]:
     """What a generator yields and returns, for musterd."""
-    while True:
-        try:
-            item = next(generator)
-        except StopIteration as end:
-            keep_state(values, arguments)
-            return _converted(end.value)
-        yield _converted(item)
+    with stack:
+        while True:
+            try:
+                item = next(generator)
+            except StopIteration as end:
+                return _converted(end.value)
+            yield _converted(item)
 
 
-async def _async_items(generator: Any, values: Mapping[str, Any], arguments: Mapping[str, Any]) -> AsyncIterator[Any]:
-    async for item in generator:
-        yield _converted(item)
-    keep_state(values, arguments)
+async def _async_items(stack: contextlib.ExitStack, generator: Any) -> AsyncIterator[Any]:
+    with stack:
+        async for item in generator:
+            yield _converted(item)
 
 
 def _converted(returned: Any) -> Any:
@@ -237,8 +249,9 @@ def _converted(returned: Any) -> Any:
     return getattr(returned, "content", str(returned))  # the output of such a run
 
 
-def _selector(function: Callable[..., Any]) -> Callable[..., Any]:
+def _selector(function: Callable[..., Any], ids: _Ids) -> Callable[..., Any]:
     """A function that chooses steps: what it returns is musterd's steps, or the names of Agno's."""
+    taken = taken_names(function)
 
     def names(chosen: Any) -> Any:
         if isinstance(chosen, list | tuple):
@@ -247,15 +260,11 @@ def _selector(function: Callable[..., Any]) -> Callable[..., Any]:
         return chosen if is_name else getattr(chosen, "name", None) or getattr(chosen, "__name__", None)
 
     async def select_async(*first: Any, **values: Any) -> Any:
-        return names(await _call(*first, **values))
+        with agno_values(values, None, taken, ids.in_state()) as arguments:
+            return names(await function(*first, **arguments))
 
     def select(*first: Any, **values: Any) -> Any:
-        return names(_call(*first, **values))
+        with agno_values(values, None, taken, ids.in_state()) as arguments:
+            return names(function(*first, **arguments))
 
-    def _call(*first: Any, **values: Any) -> Any:
-        return function(*first, **agno_values(values, None))
-
-    selector: Any = select_async if inspect.iscoroutinefunction(function) else select
-    selector.__signature__ = inspect.signature(function)
-    selector.__name__ = getattr(function, "__name__", type(function).__name__)
-    return selector  # type: ignore[no-any-return]
+    return like(function, select_async if inspect.iscoroutinefunction(function) else select)

@@ -97,8 +97,10 @@ def _prompt_text(value: Json) -> str:
 
 def _values(tree: RunTree, run: Assignment) -> Mapping[str, Json]:
     """The values of placeholders. The session state overrides the dependencies, which override the metadata."""
-    user: JsonObject = {} if tree.user_id is None else {"user_id": tree.user_id}
-    return ChainMap(run.state, dependencies_of(tree, run), {**run.metadata, **tree.metadata}, user)
+    user = tree.user_id
+    ids: JsonObject = {} if user is None else {"user_id": user, "current_user_id": user}
+    ids |= {"current_session_id": tree.session_id, "current_run_id": run.run_id}
+    return ChainMap(run.state, dependencies_of(tree, run), {**run.metadata, **tree.metadata}, ids)
 
 
 def dependencies_of(tree: RunTree, run: Assignment) -> JsonObject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import typing
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from musterd.core.jsontypes import JsonObject
+from musterd.declare.library_tools.agno_state import IdsInState, take_over
 from musterd.declare.library_tools.argument_errors import wrong_arguments
 from musterd.declare.run_context import RunContext
 from musterd.declare.schema_tool import SchemaSignature, schema_tool
@@ -135,28 +137,36 @@ def _caller(function: Any, owner: Any) -> Callable[..., Any]:
 
     async def call_async(arguments: dict[str, Any], context: ToolContext) -> Any:
         values = _values(function, arguments, context, owner, injected.values())
-        try:
+        with _in_run(values, context, entrypoint):
             result = entrypoint(**_named(injected, values), **arguments)
             while inspect.isawaitable(result):  # @tool wraps an async generator in a coroutine
                 result = await result
             if isinstance(result, AsyncIterator):
                 result = "".join([_piece(item, context) async for item in result])
-        except Exception as error:
-            raise _translated(error, entrypoint) from error
-        return _result(result, values, context)
+        return _result(result)
 
     def call(arguments: dict[str, Any], context: ToolContext) -> Any:
         values = _values(function, arguments, context, owner, injected.values())
-        try:
+        with _in_run(values, context, entrypoint):
             result = entrypoint(**_named(injected, values), **arguments)
             if isinstance(result, Iterator):
                 result = "".join([_piece(item, context) for item in result])
-        except Exception as error:
-            raise _translated(error, entrypoint) from error
-        return _result(result, values, context)
+        return _result(result)
 
     is_async = inspect.iscoroutinefunction(entrypoint) or inspect.isasyncgenfunction(entrypoint)
     return call_async if is_async else call
+
+
+@contextlib.contextmanager
+def _in_run(values: Mapping[str, Any], context: ToolContext, entrypoint: Callable[..., Any]) -> Iterator[None]:
+    """Run a function: the session state has the ids of the run, and Agno's exceptions become those of musterd."""
+    with IdsInState(context):
+        try:
+            yield
+        except Exception as error:
+            raise _translated(error, entrypoint) from error
+        finally:
+            take_over(getattr(values.get("run_context"), "session_state", None), context)
 
 
 def _injected(entrypoint: Callable[..., Any]) -> dict[str, str]:
@@ -237,11 +247,7 @@ def _event_fields(cls: type) -> set[str]:
     return names - {"content"}
 
 
-def _result(result: Any, values: Mapping[str, Any], context: ToolContext) -> Any:
-    state = getattr(values.get("run_context"), "session_state", None)
-    if state is not None and state is not context.session_state:  # the function replaced the dict
-        context.session_state.clear()
-        context.session_state.update(state)
+def _result(result: Any) -> Any:
     if any((cls.__module__, cls.__name__) == ("agno.tools.function", "ToolResult") for cls in type(result).__mro__):
         media = {name: tuple(musterd_media(getattr(result, name)) or ()) for name in _MEDIA}
         return ToolResult(content=result.content, **media)
