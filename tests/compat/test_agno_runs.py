@@ -647,3 +647,67 @@ async def test_the_session_state_has_the_ids_of_the_run_while_the_files_code_run
 async def system_text(client: ServerClient, run: dict[str, Any]) -> str:
     messages = run.get("messages") or (await client.http.get(f"/runs/{run['run_id']}/export")).json()["run"]["messages"]
     return str(messages[0]["content"]).splitlines()[0]
+
+
+EXITS = """
+from agno.agent import Agent
+from agno.exceptions import RetryAgentRun, StopAgentRun
+from agno.tools import tool
+
+
+def before(fc):
+    if fc.arguments["item"] == "poison":
+        raise StopAgentRun("not here")
+
+
+async def after(fc):
+    if fc.arguments["item"] == "stone":
+        raise RetryAgentRun(f"{fc.result}, but nobody eats stones")
+
+
+async def around(function_name, function_call, arguments):
+    if arguments["item"] == "gold":
+        raise StopAgentRun("too expensive")
+    return await function_call(**arguments)
+
+
+@tool(pre_hook=before, post_hook=after, tool_hooks=[around])
+def put(item: str, run_context) -> str:
+    "Put an item into the cart."
+    cart = run_context.session_state.setdefault("cart", [])
+    cart.append(item)
+    if len(cart) < 2:
+        raise RetryAgentRun("add another one")
+    if item == "end":
+        raise ValueError("no such item")
+    return item
+
+
+solo = Agent(id="solo", tools=[put], session_state={"cart": []})
+"""
+
+
+@pytest.mark.parametrize(
+    ("item", "result", "cart"),
+    [
+        ("poison", "not here", ["tea"]),
+        ("gold", "too expensive", ["tea"]),
+        ("stone", "stone, but nobody eats stones", ["tea", "stone"]),
+        ("end", "no such item", ["tea"]),
+    ],
+)
+async def test_hooks_of_tools_raise_agnos_exceptions(
+    load: Load, database: Path, item: str, result: str, cart: list[str]
+) -> None:
+    async with serving(load(EXITS), database) as client:
+        first = await client.run('[[TOOL put {"item": "tea"}]]', to="agents/solo", session_id="s1")
+        run = await client.run(f'[[TOOL put {{"item": "{item}"}}]]', to="agents/solo", session_id="s1")
+    (call,) = first["tools"]
+    assert (call["result"], call["tool_call_error"], first["session_state"]) == (
+        "add another one",
+        True,
+        {"cart": ["tea"]},
+    )
+    (call,) = run["tools"]
+    assert (call["result"], call["tool_call_error"], run["session_state"]["cart"]) == (result, True, cart)
+    assert (run["content"] == result) == (item in ("poison", "gold")), "StopAgentRun ends the run"

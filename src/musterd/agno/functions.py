@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from musterd.declare.library_tools.agno_state import IdsInState, take_over
-from musterd.declare.library_tools.agno_tools import run_context
+from musterd.declare.library_tools.agno_tools import run_context, translated_exit
 from musterd.declare.run_context import RunContext
 
 _INNER_CALLS = ("function", "func", "function_call")
@@ -104,7 +104,21 @@ def agno_values(
             ids_in_state = stack.enter_context(IdsInState(context, ids))
             stack.callback(lambda: take_over(agno_context.session_state, context))
             _hide_from_inner_calls(ids_in_state, arguments)
+        if "fc" in values or "function_call" in values:
+            stack.enter_context(_exits_translated())
         yield arguments if names is None else {name: value for name, value in arguments.items() if name in names}
+
+
+@contextlib.contextmanager
+def _exits_translated() -> Iterator[None]:
+    """Let a hook of a tool stop the run, or say something to the model, as the tool itself can."""
+    try:
+        yield
+    except Exception as error:
+        translated = translated_exit(error)
+        if translated is error:
+            raise
+        raise translated from error
 
 
 def _hide_from_inner_calls(ids: IdsInState, arguments: dict[str, Any]) -> None:

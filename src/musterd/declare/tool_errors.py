@@ -6,6 +6,9 @@ from musterd.core.errors import MusterdError
 class ToolFailed(MusterdError):
     """The tool says what went wrong; nothing of it belongs into the log."""
 
+    keeps_state = False
+    """Whether what the call changed in the session state counts nevertheless. It does for exceptions of Agno."""
+
 
 class RetryTool(ToolFailed):
     """Nothing was done: the call may be made again. A tool with `retries` is called again, whatever else it does."""

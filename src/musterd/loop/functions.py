@@ -28,7 +28,7 @@ from musterd.loop.run_tree import RunTree, digest
 from musterd.loop.steps import ToolStep
 from musterd.loop.task_abandonment import OutOfTime, is_cancelled, run_user_code, run_within
 from musterd.loop.tool_middleware import call_with_middleware, has_middleware
-from musterd.loop.tool_results import bounded_text, check_state_change, error_text
+from musterd.loop.tool_results import ResultTooLarge, bounded_text, check_state_change, error_text
 from musterd.loop.user_functions import awaited, call_in_thread
 
 _OF_STEPS = (RunFailed, RunRejected, Waits, LeaseLost, HandedOver)
@@ -73,6 +73,7 @@ async def call_function(
         message = error_text(_message_of(error), tree.settings.tool_result_stored_bytes)
         step_state = StepState.UNKNOWN if isinstance(error, OutcomeUnknown) else StepState.FAILED
         is_error, stops_run, media, result = True, isinstance(error, StopRun), (), jsontext.storable(message)
+        change = _kept_change(error, run, tool, working_state, tree.settings.state_bytes)
     finally:
         reports.close()
     return ToolStep(
@@ -81,10 +82,25 @@ async def call_function(
         started_at=started_at,
         seconds=clock.monotonic() - started,
         state=step_state,
-        state_delta=None if is_error else change,
+        state_delta=change,
         media=media,
         details=_details(context, stops_run=stops_run),
     )
+
+
+def _kept_change(
+    error: BaseException, run: Assignment[BaseComponent], tool: Tool, working_state: JsonObject, max_bytes: int
+) -> JsonObject | None:
+    """What a failed call changed in the state, if the exception says that it counts."""
+    if not (isinstance(error, ToolFailed) and error.keeps_state):
+        return None
+    change = state.delta(run.state, working_state)
+    try:
+        check_state_change(change, max_bytes)
+    except (ResultTooLarge, TypeError, ValueError, RecursionError) as refusal:
+        log_failure("the state that a failed tool left is not kept", refusal, tool=tool.name, run_id=run.run_id)
+        return None
+    return change
 
 
 def _details(context: ToolContext | ToolCallContext, *, stops_run: bool) -> JsonObject | None:

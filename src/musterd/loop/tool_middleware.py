@@ -19,7 +19,7 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare import BaseComponent, Team, Tool, ToolContext
 from musterd.declare.signature import unwrapped
 from musterd.declare.tool_call_options import FunctionCall
-from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
+from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, StopRun, ToolFailed
 from musterd.declare.tool_result import ToolResult
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
@@ -89,18 +89,28 @@ async def _call_with_own_hooks(
         function_call.result = await call(function_call.arguments)
     except Exception as error:
         function_call.error = exception_message(error)
-        await _call_post_hook(tool, values)
+        try:
+            await _call_post_hook(tool, values)
+        except (StopRun, RetryTool):
+            if isinstance(error, OutcomeUnknown):  # only a decision settles that
+                raise error from None
+            raise
         raise
     await _call_post_hook(tool, values)
     return function_call.result
 
 
 async def _call_post_hook(tool: Tool, values: JsonObject) -> None:
-    """Call the ``post_hook``. An error in it is logged only: the tool has been called, and its result counts."""
+    """Call the ``post_hook``. An error in it is logged only: the tool has been called, and its result counts.
+
+    :raises StopRun, RetryTool: it says what happens next, and so the result does not count.
+    """
     if tool.post_hook is None:
         return
     try:
         await _call_hook(tool.post_hook, values)
+    except (StopRun, RetryTool):
+        raise
     except (Exception, asyncio.CancelledError) as error:
         # Only a cancel of the call ends it. A CancelledError that the hook itself raised is an error in the hook.
         if isinstance(error, asyncio.CancelledError) and is_cancelled():

@@ -137,6 +137,23 @@ async def test_a_call_before_and_one_after_see_what_comes_of_it() -> None:
     ]
 
 
+async def test_a_call_after_it_may_say_what_happens_next_unless_a_person_decides_that() -> None:
+    def after() -> None:
+        raise RetryTool("try another word")
+
+    @tool(post_hook=after)
+    def say(word: str) -> str:
+        """Say."""
+        if word == "lost":
+            raise OutcomeUnknown("the line went dead")
+        return word
+
+    assert await tool_results(say, calls=[Call("say", {"word": "x"})]) == ["try another word"]
+    harness = LoopHarness(Agent(id="solo", model=TurnModel([Call("say", {"word": "lost"})], "answer"), tools=[say]))
+    await harness.drive()
+    assert harness.steps.results["t0/c0"].state is StepState.UNKNOWN
+
+
 async def test_a_cancel_stops_a_post_hook() -> None:
     began, stopped = asyncio.Event(), asyncio.Event()
 

@@ -269,14 +269,20 @@ def _translated(error: Exception, entrypoint: Callable[..., Any]) -> Exception:
     """Exceptions of Agno that tell the model something, and those about wrong arguments, as those of musterd."""
     from pydantic import ValidationError
 
+    if isinstance(error, ValidationError) and error.title == getattr(entrypoint, "__qualname__", ""):
+        return wrong_arguments(error)
+    return translated_exit(error)
+
+
+def translated_exit(error: Exception) -> Exception:
+    """An exception of Agno that tells the model something, as one of musterd; any other exception unchanged."""
     names = {cls.__name__ for cls in type(error).__mro__ if cls.__module__ == "agno.exceptions"}
     if "AgentRunException" not in names:
-        if isinstance(error, ValidationError) and error.title == getattr(entrypoint, "__qualname__", ""):
-            return wrong_arguments(error)
         return error
     messages = (error, getattr(error, "agent_message", None), getattr(error, "user_message", None))
     texts = [str(getattr(message, "content", message)) for message in messages if message]
     text = "\n".join(dict.fromkeys(texts))
-    if "StopAgentRun" in names:
-        return StopRun(text)
-    return RetryTool(text) if "RetryAgentRun" in names else ToolFailed(text)
+    cls = StopRun if "StopAgentRun" in names else RetryTool if "RetryAgentRun" in names else ToolFailed
+    translated = cls(text)
+    translated.keeps_state = True
+    return translated
