@@ -711,3 +711,55 @@ async def test_hooks_of_tools_raise_agnos_exceptions(
     (call,) = run["tools"]
     assert (call["result"], call["tool_call_error"], run["session_state"]["cart"]) == (result, True, cart)
     assert (run["content"] == result) == (item in ("poison", "gold")), "StopAgentRun ends the run"
+
+
+DEPENDENCIES = """
+from agno.agent import Agent
+
+CALLS = []
+
+
+async def price(session_state):
+    CALLS.append("price")
+    session_state["priced"] = True
+    return 3
+
+
+def client():
+    CALLS.append("client")
+    return object()
+
+
+def check(run_input, run_context):
+    price, client = run_context.dependencies["price"], run_context.dependencies["client"]
+    run_context.session_state["hook"] = [price, type(client).__name__]
+
+
+def tools_of(run_context):
+    def look() -> str:
+        "Look."
+        return f"{run_context.dependencies['price']} euros"
+
+    return [look]
+
+
+solo = Agent(
+    id="solo",
+    dependencies={"price": price, "client": client},
+    pre_hooks=[check],
+    tools=tools_of,
+    instructions="The price is {price}.",
+)
+"""
+
+
+async def test_dependencies_are_there_for_pre_hooks_and_the_function_that_returns_tools(
+    load: Load, database: Path
+) -> None:
+    async with serving(load(DEPENDENCIES), database) as client:
+        run = await client.run("[[TOOL look {}]]", to="agents/solo", session_id="s1")
+        text = await system_text(client, run)
+    assert run["tools"][0]["result"] == "3 euros"
+    assert run["session_state"] == {"priced": True, "hook": [3, "object"]}
+    assert text.startswith("The price is 3.")
+    assert sys.modules["shop"].CALLS == ["price", "client"]

@@ -68,7 +68,9 @@ class OptionConversion:
             self._set(name, self._function(value) if callable(value) else value)
         if dependencies := self._declared.dependencies:
             functions = {name: value for name, value in dependencies.items() if callable(value)}
-            converted = {name: self._function(value) for name, value in functions.items()}
+            converted: dict[str, Any] = {name: self._function(value) for name, value in functions.items()}
+            for function in converted.values():
+                function.is_called_first = True  # before the pre-hooks and the function in tools=, as in Agno
             self._set("dependencies", {**dependencies, **converted})
         if examples := self._declared.additional_input:
             self._set("additional_input", [_example(example) for example in examples])

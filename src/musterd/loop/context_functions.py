@@ -1,11 +1,12 @@
 """Functions in a declaration that return a run's instructions, system message or dependencies.
 
-They are called once per run. Their results are a journal step, which later attempts reuse. A dependency that is not a
-JSON value, such as a database client, cannot be stored, so each attempt calls its function.
+They are called once per run. Their results are a journal step, which later attempts reuse. The dependencies of a file
+of Agno are a step of their own, before the pre-hooks and the function that returns tools, which may need them. A
+dependency that is not a JSON value, such as a database client, cannot be stored, so each attempt calls its function.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from musterd.core import jsontext
 from musterd.core.error_logging import log_failure
@@ -37,6 +38,20 @@ def has_context_functions(component: Component) -> bool:
     return callable(spec.system_message) or callable(spec.instructions) or bool(dependency_functions(component))
 
 
+@cached_per_component
+def _resolves_first(component: Component) -> bool:
+    return any(getattr(function, "is_called_first", False) for function in dependency_functions(component).values())
+
+
+async def resolve_dependencies_first(tree: RunTree, run: Assignment) -> None:
+    """Call the dependencies' functions before hooks and tools are, if they are those of a file of Agno.
+
+    :raises RunFailed: a function failed.
+    """
+    if _resolves_first(run.component):
+        await _take(tree, run, "dependencies", _call_dependencies)
+
+
 async def call_context_functions(tree: RunTree, run: Assignment) -> JsonObject:
     """Call the context functions of the run's component, or reuse the results of an earlier attempt.
 
@@ -45,22 +60,33 @@ async def call_context_functions(tree: RunTree, run: Assignment) -> JsonObject:
     :return: ``system_message`` or ``instructions``, if a function returns it.
     :raises RunFailed: a function failed or returned an invalid value.
     """
-    step = fingerprint(StepKind.PREPARE, run.component.id, "functions", None)
-    results = await tree.steps.take(run.at("p/functions"), step, lambda: _call_all(tree, run))
+    return await _take(tree, run, "functions", _call_all)
+
+
+async def _take(
+    tree: RunTree, run: Assignment, name: str, call_functions: Callable[[RunTree, Assignment], Awaitable[JsonObject]]
+) -> JsonObject:
+    """Call functions as the step ``name``, or reuse what they left and returned in an earlier attempt."""
+    step = fingerprint(StepKind.PREPARE, run.component.id, name, None)
+    results = await tree.steps.take(run.at(f"p/{name}"), step, lambda: call_functions(tree, run))
     run.resolved.update(results["dependencies"])
     # In a later attempt the dependencies that could not be stored are still missing.
-    await _resolve(tree, run, [name for name in dependency_functions(run.component) if name not in run.resolved])
+    await _resolve_missing(tree, run)
     # In place, because others hold the same dict; from the record, as in Loop._prepare.
     run.state.clear()
     run.state.update(state.copied(results["state"]))
     return results
 
 
-async def _call_all(tree: RunTree, run: Assignment) -> JsonObject:
-    component, results = run.component, JsonObject()
-    await _resolve(tree, run, dependency_functions(component))
+async def _call_dependencies(tree: RunTree, run: Assignment) -> JsonObject:
+    await _resolve_missing(tree, run)
     texts = {name: _as_json(value) for name, value in run.resolved.items()}
-    results["dependencies"] = {name: json.loads(text) for name, text in texts.items() if text is not None}
+    dependencies = {name: json.loads(text) for name, text in texts.items() if text is not None}
+    return {"dependencies": dependencies, "state": _state_copy(run)}
+
+
+async def _call_all(tree: RunTree, run: Assignment) -> JsonObject:
+    component, results = run.component, await _call_dependencies(tree, run)
     if callable(component.spec.system_message):
         results["system_message"] = await _text(tree, run, "system_message", component.spec.system_message)
     elif callable(component.spec.instructions):
@@ -69,16 +95,19 @@ async def _call_all(tree: RunTree, run: Assignment) -> JsonObject:
             results["instructions"] = [jsontext.storable(item) for item in instructions]
         else:
             results["instructions"] = _require_text(run, "instructions", instructions)
+    return {**results, "state": _state_copy(run)}
+
+
+def _state_copy(run: Assignment) -> JsonObject:
     if _as_json(run.state) is None:
         raise _failed(run, "a function left a value in the session state that is not JSON")
-    results["state"] = state.copied(run.state)
-    return results
+    return state.copied(run.state)
 
 
-async def _resolve(tree: RunTree, run: Assignment, names: Iterable[str]) -> None:
-    functions = dependency_functions(run.component)
-    for name in names:
-        run.resolved[name] = await call_declared_function(tree, run, f"dependencies['{name}']", functions[name])
+async def _resolve_missing(tree: RunTree, run: Assignment) -> None:
+    for name, function in dependency_functions(run.component).items():
+        if name not in run.resolved:
+            run.resolved[name] = await call_declared_function(tree, run, f"dependencies['{name}']", function)
 
 
 async def _text(tree: RunTree, run: Assignment, option: str, function: Callable[..., Json]) -> str:

@@ -28,6 +28,7 @@ from musterd.loop.approval_gate import arguments_from_person
 from musterd.loop.argument_limits import final_arguments, refuse_unusable_arguments, refused_calls
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.context import examples, introduction, member_history_record, system_text
+from musterd.loop.context_functions import resolve_dependencies_first
 from musterd.loop.conversation import NOTES, Conversation, make_storable
 from musterd.loop.delegation import is_delegation
 from musterd.loop.produced_media import media_in_response
@@ -78,6 +79,7 @@ class Loop:
         """
         # Each attempt emits all events from the beginning; the outbox skips those that are stored.
         self._emit_started()
+        await resolve_dependencies_first(self.tree, self.run)
         if self.run.component.spec.pre_hooks:
             self.run = await hooks.run_pre_hooks(self.tree, self.run)
             # The toolbox refers to the run, which the hooks may have replaced.
