@@ -19,7 +19,7 @@ from musterd.flow.inputs import read_contents
 from musterd.flow.position import Position, step_fingerprint
 from musterd.flow.results import StepResult
 from musterd.loop import state, user_functions
-from musterd.loop.tool_results import check_state_change
+from musterd.loop.tool_results import checked_change
 
 if TYPE_CHECKING:
     from musterd.flow.walk import Walk
@@ -65,8 +65,7 @@ async def choose(walk: "Walk", position: Position, choice: Choice, session_state
         await read_contents(walk, choice.results)
         try:
             value = choice.read(await _evaluated(walk, choice, working_state))
-            change = state.delta(session_state, working_state)
-            check_state_change(change, walk.tree.settings.state_bytes)
+            change = checked_change(state.delta(session_state, working_state), walk.tree.settings.state_bytes)
         except Exception as error:
             log_failure("a choice of a workflow failed", error, step=node.name, run_id=walk.run.run_id)
             message = f"{node.type_name} '{node.name}' could not choose: {exception_message(error)}"

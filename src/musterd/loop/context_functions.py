@@ -99,9 +99,10 @@ async def _call_all(tree: RunTree, run: Assignment) -> JsonObject:
 
 
 def _state_copy(run: Assignment) -> JsonObject:
-    if _as_json(run.state) is None:
-        raise _failed(run, "a function left a value in the session state that is not JSON")
-    return state.copied(run.state)
+    try:
+        return state.copied(state.as_json(run.state)[0])
+    except (TypeError, ValueError, RecursionError):
+        raise _failed(run, "a function left a value in the session state that is not JSON") from None
 
 
 async def _resolve_missing(tree: RunTree, run: Assignment) -> None:

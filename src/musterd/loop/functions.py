@@ -28,7 +28,7 @@ from musterd.loop.run_tree import RunTree, digest
 from musterd.loop.steps import ToolStep
 from musterd.loop.task_abandonment import OutOfTime, is_cancelled, run_user_code, run_within
 from musterd.loop.tool_middleware import call_with_middleware, has_middleware
-from musterd.loop.tool_results import ResultTooLarge, bounded_text, check_state_change, error_text
+from musterd.loop.tool_results import ResultTooLarge, bounded_text, checked_change, error_text
 from musterd.loop.user_functions import awaited, call_in_thread
 
 _OF_STEPS = (RunFailed, RunRejected, Waits, LeaseLost, HandedOver)
@@ -59,8 +59,7 @@ async def call_function(
         check_media(returned, tree.settings.media_bytes)
         returned, media = split_media(returned, tree.salt, path)
         result = jsontext.storable(await bounded_text(returned, tree.settings.tool_result_stored_bytes))
-        change = state.delta(run.state, working_state)
-        check_state_change(change, tree.settings.state_bytes)
+        change = checked_change(state.delta(run.state, working_state), tree.settings.state_bytes)
     except BaseException as error:
         # A tool of the loop may run steps. What keeps these from going on is not a result of the call.
         if tool.is_own and isinstance(error, _OF_STEPS):
@@ -94,13 +93,11 @@ def _kept_change(
     """What a failed call changed in the state, if the exception says that it counts."""
     if not (isinstance(error, ToolFailed) and error.keeps_state):
         return None
-    change = state.delta(run.state, working_state)
     try:
-        check_state_change(change, max_bytes)
+        return checked_change(state.delta(run.state, working_state), max_bytes)
     except (ResultTooLarge, TypeError, ValueError, RecursionError) as refusal:
         log_failure("the state that a failed tool left is not kept", refusal, tool=tool.name, run_id=run.run_id)
         return None
-    return change
 
 
 def _details(context: ToolContext | ToolCallContext, *, stops_run: bool) -> JsonObject | None:

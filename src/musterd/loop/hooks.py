@@ -131,7 +131,9 @@ async def _call_and_diff_state(tree: RunTree, run: Assignment, hook: Json, subje
     state_delta = state.delta(run.state, working_state)
     try:
         # Checked before the step is stored: here the error can still name the hook.
-        jsontext.dumps([state_delta, *(value.content for value in subject.values() if isinstance(value, RunOutput))])
+        if state_delta is not None:
+            state_delta, _ = state.as_json(state_delta)
+        jsontext.dumps([value.content for value in subject.values() if isinstance(value, RunOutput)])
     except Exception as error:
         raise _failure(hook, run.run_id, error) from error
     return state_delta

@@ -10,7 +10,10 @@ on top of it.
 
 import copy
 from collections.abc import Iterable
+from datetime import date
+from uuid import UUID
 
+from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.loop import tasks
 from musterd.loop.concurrent_changes import MISSING, Value, merged
@@ -53,6 +56,28 @@ def changed_keys(before: JsonObject, after: JsonObject) -> JsonObject | None:
     changed = {key: value for key, value in after.items() if key not in before or before[key] != value}
     removed = [key for key in before if key not in after]
     return {"set": changed, "removed": removed} if changed or removed else None
+
+
+def as_json(state: JsonObject) -> tuple[JsonObject, str]:
+    """A state or a change of one as JSON, and its text. Dates, times and UUIDs become text, as in Agno.
+
+    :raises TypeError, ValueError: it has another value that is not JSON.
+    """
+    try:
+        return state, jsontext.dumps(state)
+    except TypeError:
+        converted: JsonObject = _with_texts(state)
+        return converted, jsontext.dumps(converted)
+
+
+def _with_texts(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {name: _with_texts(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_texts(item) for item in value]
+    if isinstance(value, date):  # or a datetime
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
 
 
 def without_tasks(change: JsonObject | None) -> JsonObject | None:

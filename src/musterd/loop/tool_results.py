@@ -9,6 +9,7 @@ from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepState
 from musterd.core.threads import in_thread
+from musterd.loop import state
 from musterd.loop.state import MAX_VALUES
 from musterd.loop.steps import ToolStep
 from musterd.models.answer_limits import byte_count
@@ -46,22 +47,23 @@ async def bounded_text(result: Json, max_bytes: int) -> str:
     return await in_thread(_bounded_text, result, max_bytes)
 
 
-def check_state_change(change: JsonObject | None, max_bytes: int) -> None:
-    """Check that a tool's change of the session's state is JSON, and small enough.
+def checked_change(change: JsonObject | None, max_bytes: int) -> JsonObject | None:
+    """A tool's change of the session's state as JSON, with dates, times and UUIDs as text.
 
     :raises ResultTooLarge: if it has more than ``max_bytes``, or than ``MAX_VALUES`` values.
     :raises TypeError, ValueError: if it is not a JSON value.
     """
     if change is None:
-        return
-    if _size(change, max_bytes) > max_bytes or byte_count(jsontext.dumps(change)) > max_bytes:
-        raise ResultTooLarge(
-            f"The tool was called, but it left more than {max_bytes} bytes in the session state; nothing was kept."
-        )
-    if jsontext.has_more_values(change, MAX_VALUES):
-        raise ResultTooLarge(
-            f"The tool was called, but it left more than {MAX_VALUES:,} values in the session state; nothing was kept."
-        )
+        return None
+    much = f"more than {max_bytes} bytes"
+    if _size(change, max_bytes) <= max_bytes:
+        change, text = state.as_json(change)
+        much = much if byte_count(text) > max_bytes else ""
+    if not much and jsontext.has_more_values(change, MAX_VALUES):
+        much = f"more than {MAX_VALUES:,} values"
+    if much:
+        raise ResultTooLarge(f"The tool was called, but it left {much} in the session state; nothing was kept.")
+    return change
 
 
 def error_text(message: str, max_bytes: int) -> str:

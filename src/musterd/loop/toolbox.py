@@ -38,7 +38,7 @@ from musterd.loop.retrieval import declared_filters
 from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import Intent, MemberStart, ToolStep
 from musterd.loop.structured_answers import AnswerForm, answer_form
-from musterd.loop.tool_results import ResultTooLarge, check_state_change, within_limit
+from musterd.loop.tool_results import ResultTooLarge, checked_change, within_limit
 from musterd.loop.tool_set import is_in_tasks_mode
 
 
@@ -271,8 +271,9 @@ class Toolbox:
     async def _delegate_in_hooks(self, plan: PlannedCall) -> ToolStep:
         async def drive(arguments: JsonObject, hook_state: JsonObject) -> ToolStep:
             try:
-                change = state.delta(self._run.state, hook_state)
-                check_state_change(change, self._tree.settings.state_bytes)  # members' steps have to store it
+                # The members' steps have to store it.
+                change = checked_change(state.delta(self._run.state, hook_state), self._tree.settings.state_bytes)
+                state.merge(hook_state, change)
                 delegations = self.planner.hooked_delegations(plan, arguments)
             except (Refused, ResultTooLarge, TypeError, ValueError) as error:
                 raise ToolFailed(exception_message(error)) from error

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
-from musterd import Agent, SessionSummaryManager, Team
+from musterd import Agent, RunContext, SessionSummaryManager, Team
 from musterd.core import clock
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
@@ -77,6 +79,32 @@ async def test_a_model_changes_the_state() -> None:
     assert harness.run.state == {"count": 2, "name": "Ada", "list": ["milk"]}
     assert model.tool_results() == ['Updated session state: {"count":2,"name":"Ada","list":["milk"]}']
     assert harness.steps.results["t0/c0"].state_delta == {"set": {"count": 2, "list": ["milk"]}, "removed": []}
+
+
+async def test_dates_and_ids_that_functions_leave_in_the_state_are_stored_as_text() -> None:
+    day, moment, order = date(2026, 8, 1), datetime(2026, 8, 1, 12, tzinfo=UTC), UUID(int=7)
+    texts = ["2026-08-01", "2026-08-01T12:00:00+00:00", str(order)]
+
+    def values() -> list[Any]:
+        return [day, moment, {"order": (order,)}]
+
+    def note(run_context: RunContext) -> str:
+        """Note."""
+        run_context.session_state["tool"] = values()
+        return "noted"
+
+    def instructions(session_state: dict[str, Any]) -> str:
+        session_state["function"] = values()
+        return "Help."
+
+    def before(session_state: dict[str, Any]) -> None:
+        session_state["hook"] = values()
+
+    model = TurnModel([Call("note")], "done")
+    agent = Agent(id="solo", model=model, tools=[note], instructions=instructions, pre_hooks=[before])
+    harness = harness_with(agent)
+    await harness.drive()
+    assert harness.run.state == {name: [*texts[:2], {"order": [texts[2]]}] for name in ("hook", "function", "tool")}
 
 
 async def test_the_task_list_is_not_changed_as_state() -> None:
