@@ -51,3 +51,20 @@ async def test_a_session_shows_its_summary_and_its_metrics(serve: Serve) -> None
         ("user", "Rome"),
         ("assistant", "Echo: Rome"),
     ]
+
+
+async def test_the_state_of_a_request_is_merged_into_that_of_the_session_at_any_depth(client: ServerClient) -> None:
+    first = '{"cart": {"owner": {"name": "Ada", "age": 36}, "items": ["tea"]}, "visits": 1}'
+    await client.run("one", session_id="s1", session_state=first)
+    second = '{"cart": {"owner": {"age": 37}, "items": ["milk"], "paid": true}, "place": {"city": "Oslo"}}'
+    run = await client.run("two", session_id="s1", session_state=second)
+    session = await client.get("/sessions/s1", type="team")
+    assert (
+        run["session_state"]
+        == session["session_state"]
+        == {
+            "cart": {"owner": {"name": "Ada", "age": 37}, "items": ["milk"], "paid": True},
+            "visits": 1,
+            "place": {"city": "Oslo"},
+        }
+    )

@@ -227,14 +227,15 @@ def assignment_of(
     """The root's run as the loop drives it."""
     spec, options = component.spec, inputs.input.options
     stored = {} if spec.overwrite_db_session_state else inputs.state
-    initial = {**(spec.session_state or {}), **stored, **options.get("session_state", {})}
+    # By key, not at any depth: what a tool removed from an object of the declared state would come back.
+    initial = {**(spec.session_state or {}), **stored}
     return Assignment(
         component=component,
         run_id=run.run_id,
         parent_id=None,
         path="",
         prompt=_prompt(component, inputs, models),
-        state=state.copied(initial),
+        state=state.copied(state.with_entries(initial, options.get("session_state", {}))),
         history=_history(component, inputs, models),
         history_runs=inputs.history_runs,
         session_state=inputs.state,

@@ -80,6 +80,16 @@ def _with_texts(value: Json) -> Json:
     return str(value) if isinstance(value, UUID) else value
 
 
+def with_entries(state: JsonObject, added: JsonObject) -> JsonObject:
+    """A state with the entries of ``added``. Objects that both have are merged, at any depth."""
+    result = {**state}
+    for key, value in added.items():
+        before: Json = result.get(key)
+        are_objects = isinstance(before, dict) and isinstance(value, dict)
+        result[key] = with_entries(before, value) if are_objects else value
+    return result
+
+
 def without_tasks(change: JsonObject | None) -> JsonObject | None:
     """The change without the part that concerns the task list."""
     return None if change is None else {name: value for name, value in change.items() if name != "tasks"}
