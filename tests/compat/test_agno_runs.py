@@ -326,6 +326,54 @@ async def test_agno_keeps_other_learnings(load: Load, database: Path) -> None:
     assert [hook for agent in load(LEARNING).registry.agents.values() for hook in agent.spec.post_hooks or ()] == []
 
 
+USER_LEARNING = """
+from dataclasses import dataclass, field
+
+from agno.agent import Agent
+from agno.learn import LearningMachine, LearningMode, UserMemoryConfig, UserProfileConfig
+from agno.learn.schemas import UserProfile
+from agno.memory import MemoryManager
+
+
+@dataclass
+class Customer(UserProfile):
+    company: str = field(default="", metadata={"description": "Where they work"})
+    Nickname: str = ""
+
+
+profile = UserProfileConfig(mode=LearningMode.AGENTIC, schema=Customer, instructions="Ask for the company.")
+memory = UserMemoryConfig(mode=LearningMode.AGENTIC, enable_delete_memory=False, instructions="Only food.")
+agentic = Agent(id="agentic", learning=LearningMachine(user_profile=profile, user_memory=memory))
+mixed = Agent(
+    id="mixed",
+    learning=LearningMachine(user_profile=profile, user_memory=UserMemoryConfig(enable_agent_tools=True)),
+    memory_manager=MemoryManager(additional_instructions="Be brief.", memory_capture_instructions="Everything."),
+)
+plain = Agent(id="plain", learning=LearningMachine(user_profile=True, user_memory=True))
+"""
+
+
+def test_the_settings_of_profiles_and_memories_count(load: Load) -> None:
+    loaded = load(USER_LEARNING)
+    agentic, mixed, plain = (loaded.registry.agents[name].spec for name in ("agentic", "mixed", "plain"))
+    assert [spec.enable_agentic_memory for spec in (agentic, mixed, plain)] == [True, False, False]
+    assert all(spec.learning for spec in (agentic, mixed, plain))
+    manager, other = agentic.memory_manager, mixed.memory_manager
+    assert (manager is None, other is None, plain.memory_manager) == (False, False, None)
+    assert manager is not None
+    assert other is not None
+    assert manager.memory_capture_instructions == "Ask for the company.\n\nOnly food."
+    assert (manager.add_memories, manager.delete_memories) == (True, False)
+    assert manager.profile_fields == other.profile_fields == {"company": "Where they work"}
+    assert (other.additional_instructions, other.memory_capture_instructions) == ("Be brief.", "Everything.")
+    lines = [line.partition(": ")[2] for line in loaded.report.lines()]
+    assert {
+        "the field 'Nickname' of a UserProfile — the profile does not have it",
+        "LearningMachine with several modes — memories and profile have one: a model reads each message",
+        "UserMemoryConfig(enable_agent_tools=True) — a model reads each message; there is no tool",
+    } <= set(lines)
+
+
 CULTURE = """
 from agno.agent import Agent
 from agno.culture.manager import CultureManager

@@ -13,8 +13,9 @@ from musterd.agno.culture import Culture
 from musterd.agno.functions import is_team, with_agno_values
 from musterd.agno.hooks import converted_hooks, file_writer
 from musterd.agno.knowledge import retriever_of
-from musterd.agno.learning import OWN_STORES, Learning
+from musterd.agno.learning import Learning
 from musterd.agno.tools import converted_tools, with_tools
+from musterd.agno.user_learning import UserLearning
 from musterd.declare import Agent, MemoryManager, SessionSummaryManager, Team
 from musterd.declare.compression_manager import CompressionManager
 from musterd.declare.problems import noting_problems
@@ -143,10 +144,12 @@ class OptionConversion:
         if declared is True:
             self._set("learning", True)
             return
-        if any(getattr(declared, name, None) for name in OWN_STORES):
+        report = self._components.report
+        of_users = UserLearning(declared, lambda option, text: report.here(option, text, self._place))
+        if of_users.is_used:
             self._set("learning", True)
-            if declared.model is not None and "memory_manager" not in self._options:
-                self._set("memory_manager", MemoryManager(model=self._model(declared.model)))
+            self._set("enable_agentic_memory", of_users.is_agentic or None)
+            self._set("memory_manager", of_users.manager(self._options.get("memory_manager"), self._model))
         learning = Learning(declared, self._declared)
         if not learning.stores:
             return

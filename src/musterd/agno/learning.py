@@ -14,9 +14,8 @@ from typing import Any
 
 from musterd.agno.functions import is_async_database, is_team
 from musterd.agno.instructions import with_text_of_run
+from musterd.agno.user_learning import OWN_STORES
 
-OWN_STORES = ("user_profile", "user_memory")
-"""The stores that musterd keeps itself."""
 SESSION_CONTEXT = "session_context"
 """The store that Agno reads by the id of the session alone."""
 
