@@ -16,6 +16,7 @@ from musterd.agno.functions import agno_values, is_async_database, is_team
 from musterd.agno.report import Report
 from musterd.core.errors import InputCheckError, OutputCheckError, RunFailed
 from musterd.declare.hooks import check_hook_parameters, hook_arguments, hook_function, hook_name, is_hook
+from musterd.declare.library_tools.agno_media import agno_medium
 from musterd.declare.problems import note, noting_problems
 from musterd.declare.source_location import Place, declaration_error, describe_type
 
@@ -212,14 +213,11 @@ def _agno_input(run_input: Any, owner: Any) -> Any:
 
 
 def _agno_medium(name: str, item: Any) -> Any:
-    from agno import media
-
-    cls = {"images": media.Image, "videos": media.Video, "audios": media.Audio, "files": media.File}[name]
     if isinstance(item, str):
-        return media.File(content=item)
+        return agno_medium("files", content=item)
     if (url := getattr(item, "url", None)) is not None:
-        return cls(url=url)
-    return cls(content=item.data, mime_type=item.media_type)
+        return agno_medium(name, url=url)
+    return agno_medium(name, content=item.data, mime_type=item.media_type)
 
 
 def _agno_output(values: dict[str, Any], owner: Any) -> Any:

@@ -10,18 +10,17 @@ from dataclasses import replace
 from typing import Any
 
 from musterd.core.jsontypes import JsonObject
+from musterd.declare.library_tools.agno_media import MEDIA, agno_media, musterd_media
 from musterd.declare.library_tools.agno_state import IdsInState, take_over
 from musterd.declare.library_tools.argument_errors import wrong_arguments
 from musterd.declare.run_context import RunContext
 from musterd.declare.schema_tool import SchemaSignature, schema_tool
 from musterd.declare.source_location import Place, declaration_error
 from musterd.declare.tool_errors import RetryTool, StopRun, ToolFailed
-from musterd.declare.tool_result import Media, ToolResult
+from musterd.declare.tool_result import ToolResult
 from musterd.declare.tools import Tool, ToolContext, check_tool_name, check_tool_options
 
-_MEDIA = {"images": "Image", "audios": "Audio", "videos": "Video", "files": "File"}
-"""The parameters that Agno fills with the media of the request, and the classes of their items."""
-_INJECTED = frozenset({"agent", "team", "run_context", "fc", *_MEDIA})
+_INJECTED = frozenset({"agent", "team", "run_context", "fc", *MEDIA})
 """The parameters that Agno fills by their names."""
 _FLAGS = (
     *("requires_confirmation", "requires_user_input", "user_input_fields"),
@@ -197,12 +196,8 @@ def _values(function: Any, arguments: dict[str, Any], context: ToolContext, owne
         from agno.tools.function import FunctionCall
 
         values["fc"] = FunctionCall(function=function, arguments=arguments, call_id=context.tool_call_id)
-    for name, cls in _MEDIA.items():
-        if name in names:
-            from agno import media
-
-            items = context.media.get("audio" if name == "audios" else name, [])
-            values[name] = [_agno_medium(getattr(media, cls), item) for item in items]
+    for name in MEDIA.keys() & set(names):  # those of the request
+        values[name] = agno_media(name, context.media.get("audio" if name == "audios" else name, []))
     return values
 
 
@@ -218,13 +213,6 @@ def run_context(context: RunContext) -> Any:
         dependencies=context.dependencies,
         metadata=context.metadata,
     )
-
-
-def _agno_medium(cls: Any, medium: Media) -> Any:
-    fields = {"content": medium.content, "url": medium.url, "mime_type": medium.mime_type, "id": medium.id}
-    if cls.__name__ == "File":
-        fields["filename"] = medium.filename
-    return cls(**{name: value for name, value in fields.items() if value})
 
 
 def _piece(item: Any, context: ToolContext) -> str:
@@ -249,20 +237,9 @@ def _event_fields(cls: type) -> set[str]:
 
 def _result(result: Any) -> Any:
     if any((cls.__module__, cls.__name__) == ("agno.tools.function", "ToolResult") for cls in type(result).__mro__):
-        media = {name: tuple(musterd_media(getattr(result, name)) or ()) for name in _MEDIA}
+        media = {name: tuple(musterd_media(getattr(result, name)) or ()) for name in MEDIA}
         return ToolResult(content=result.content, **media)
     return result
-
-
-def musterd_media(items: Any) -> list[Media] | None:
-    """Agno's images, sounds, videos or files as those of musterd; None if there are none."""
-    return [_medium(item) for item in items] if items else None
-
-
-def _medium(item: Any) -> Media:
-    content = None if item.url else item.get_content_bytes()
-    filename = getattr(item, "filename", None)
-    return Media(content=content, url=item.url or None, mime_type=item.mime_type or "", filename=filename, id=item.id)
 
 
 def _translated(error: Exception, entrypoint: Callable[..., Any]) -> Exception:
