@@ -12,6 +12,7 @@ import pytest
 
 from musterd import Team, create_app
 from musterd.declare import RunContext
+from musterd.declare.library_tools.agno_media import agno_medium, musterd_media
 from tests.support.agno_apps import SHOP, Load, serving
 from tests.support.app import in_process, settings_for
 from tests.support.http import ServerClient
@@ -811,3 +812,59 @@ async def test_dependencies_are_there_for_pre_hooks_and_the_function_that_return
     assert run["session_state"] == {"priced": True, "hook": [3, "object"]}
     assert text.startswith("The price is 3.")
     assert sys.modules["shop"].CALLS == ["price", "client"]
+
+
+STEP_MEDIA = """
+from agno.media import File, Image
+from agno.workflow import Router, Step, StepInput, StepOutput, Workflow
+
+
+class Reader:
+    async def __call__(self, step_input: StepInput, session_state) -> StepOutput:
+        (image,), (file,) = step_input.images, step_input.files
+        assert isinstance(image, Image) and isinstance(file, File)
+        content = f"{len(image.get_content_bytes())} {file.filename} {file.format} {file.get_content_bytes().decode()}"
+        session_state["seen"] = step_input.to_dict()["files"][0]["filename"]
+        return StepOutput(content=content, images=step_input.images, files=step_input.files)
+
+
+def again(step_input: StepInput):
+    (image,) = step_input.get_step_output("read").images
+    assert isinstance(image, Image)
+    return step_input.get_step_output("read")
+
+
+def count(step_input: StepInput) -> str:
+    image, file = step_input.images[-1], step_input.files[-1]  # those of the request and of the steps before
+    return f"{len(step_input.images)} {image.get_content_bytes()[1:4].decode()} {file.filename}"
+
+
+def choose(step_input: StepInput):
+    return "count" if isinstance(step_input.images[0], Image) else "none"
+
+
+steps = [Step(name="read", executor=Reader()), Step(name="again", executor=again)]
+router = Router(name="choose", selector=choose, choices=[Step(name="count", executor=count)])
+flow = Workflow(id="flow", steps=[*steps, router])
+"""
+
+
+async def test_functions_of_workflows_get_and_return_agnos_media(load: Load, database: Path) -> None:
+    files = [("files", ("a.png", b"\x89PNG rest", "image/png")), ("files", ("a.md", b"# Hi", "text/markdown"))]
+    async with serving(load(STEP_MEDIA), database) as client:
+        run = await client.run("hello", to="workflows/flow", session_id="s1", files=files)
+    assert (run["status"], run["content"]) == ("COMPLETED", "3 PNG a.md")
+    read, again = run["step_results"][:2]
+    assert read["content"] == again["content"] == "9 a.md md # Hi"
+    assert run["session_state"] == {"seen": "a.md"}
+
+
+def test_a_file_of_a_type_that_agno_does_not_accept_has_its_name(importable_agno: Path) -> None:
+    file = agno_medium("files", content=b"a", filename="a.xlsx", mime_type="application/x-own")
+    assert (file.filename, file.format, file.mime_type) == ("a.xlsx", "xlsx", None)
+    unnamed = agno_medium("files", content=b"# Hi", mime_type="text/markdown")
+    assert (unnamed.filename, unnamed.format, unnamed.mime_type) == ("file.md", "md", None)
+    named = agno_medium("files", content=b"a,b", filename="a.csv", mime_type="text/csv")
+    assert (named.filename, named.format, named.mime_type) == ("a.csv", None, "text/csv")
+    (back,) = musterd_media([unnamed]) or ()
+    assert (back.mime_type, back.content) == ("text/markdown", b"# Hi")

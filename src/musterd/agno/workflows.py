@@ -6,7 +6,8 @@ import contextlib
 import enum
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from musterd.agno.components import Components
@@ -27,11 +28,12 @@ from musterd.declare import (
     WorkflowAgent,
     pause,
 )
-from musterd.declare.library_tools.agno_tools import musterd_media
+from musterd.declare.library_tools.agno_media import agno_media, musterd_media
 from musterd.declare.options import options_of
 from musterd.declare.problems import note
 from musterd.declare.source_location import Place, declaration_error, describe_type, is_from_agno, placed_at
 from musterd.declare.workflow.function_parameters import FILLED
+from musterd.declare.workflow.step_io import StepInput, WorkflowExecutionInput
 
 _KINDS: dict[str, type[Any]] = {
     "Step": Step,
@@ -46,6 +48,7 @@ _LISTS = frozenset({"steps", "else_steps", "choices"})
 _FUNCTIONS = frozenset({"executor", "evaluator", "end_condition"})
 _FIRST = ("workflow", "execution_input")
 """The first parameters of a function that is a whole workflow."""
+_MEDIA = ("images", "videos", "audio", "files")
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _DEFAULT_INSTRUCTIONS = "You are a workflow orchestration agent."
 """How the default instructions of Agno's ``WorkflowAgent`` begin."""
@@ -191,15 +194,18 @@ def _step_function(function: Callable[..., Any], ids: _Ids) -> Callable[..., Any
 
     async def call_async(*first: Any, **values: Any) -> Any:
         with agno_values(values, None, names, ids.in_state()) as arguments:
-            return _converted(await function(*first, **arguments))
+            return _converted(await function(*_inputs(first), **arguments))
 
     def call(*first: Any, **values: Any) -> Any:
         with contextlib.ExitStack() as stack:
-            returned = function(*first, **stack.enter_context(agno_values(values, None, names, ids.in_state())))
+            arguments = stack.enter_context(agno_values(values, None, names, ids.in_state()))
+            returned = function(*_inputs(first), **arguments)
             if inspect.isgenerator(returned):
                 return _items(stack.pop_all(), returned)
             if inspect.isasyncgen(returned):
                 return _async_items(stack.pop_all(), returned)
+            if inspect.isawaitable(returned):  # of an object with an async __call__
+                return _awaited(stack.pop_all(), returned)
             return _converted(returned)
 
     wrapper: Any = like(function, call_async if inspect.iscoroutinefunction(function) else call)
@@ -209,6 +215,11 @@ def _step_function(function: Callable[..., Any], ids: _Ids) -> Callable[..., Any
     if any(asks.values()):
         pause(**{name: value for name, value in asks.items() if value is not None})(wrapper)
     return wrapper  # type: ignore[no-any-return]
+
+
+async def _awaited(stack: contextlib.ExitStack, returned: Awaitable[Any]) -> Any:
+    with stack:
+        return _converted(await returned)
 
 
 def _items(stack: contextlib.ExitStack, generator: Any) -> Generator[Any, None, Any]:
@@ -228,22 +239,41 @@ async def _async_items(stack: contextlib.ExitStack, generator: Any) -> AsyncIter
             yield _converted(item)
 
 
+def _inputs(first: Sequence[Any]) -> list[Any]:
+    """What a function gets by position, with Agno's images, sounds, videos and files."""
+    return [_with_agno_media(value) for value in first]
+
+
+def _with_agno_media(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_with_agno_media(item) for item in value]
+    if not isinstance(value, WorkflowExecutionInput | StepOutput):
+        return value
+    changes: dict[str, Any] = {
+        name: agno_media("audios" if name == "audio" else name, media)
+        for name in _MEDIA
+        if (media := getattr(value, name))
+    }
+    if isinstance(value, StepOutput) and value.steps:
+        changes["steps"] = _with_agno_media(value.steps)
+    if isinstance(value, StepInput) and value.previous_step_outputs:
+        outputs = value.previous_step_outputs
+        changes["previous_step_outputs"] = {name: _with_agno_media(output) for name, output in outputs.items()}
+    return replace(value, **changes) if changes else value
+
+
 def _converted(returned: Any) -> Any:
-    """What a function returned, with Agno's results as those of musterd."""
+    """What a function returned, with Agno's results and media as those of musterd."""
+    if isinstance(returned, StepOutput):  # one that it was given
+        own_media: dict[str, Any] = {name: musterd_media(getattr(returned, name)) for name in _MEDIA}
+        return replace(returned, **own_media)
     if not is_from_agno(type(returned)):
         return returned
     names = {cls.__name__ for cls in type(returned).__mro__}
     if "StepOutput" in names:
-        return StepOutput(
-            content=returned.content,
-            success=returned.success,
-            error=returned.error,
-            stop=returned.stop,
-            images=musterd_media(returned.images),
-            videos=musterd_media(returned.videos),
-            audio=musterd_media(returned.audio),
-            files=musterd_media(returned.files),
-        )
+        media: dict[str, Any] = {name: musterd_media(getattr(returned, name)) for name in _MEDIA}
+        fields = {name: getattr(returned, name) for name in ("content", "success", "error", "stop")}
+        return StepOutput(**fields, **media)
     if any(name.endswith("Event") for name in names):  # of a run that the function itself drives
         return returned.content if names & {"RunContentEvent", "TeamRunContentEvent"} else None
     return getattr(returned, "content", str(returned))  # the output of such a run
@@ -261,10 +291,10 @@ def _selector(function: Callable[..., Any], ids: _Ids) -> Callable[..., Any]:
 
     async def select_async(*first: Any, **values: Any) -> Any:
         with agno_values(values, None, taken, ids.in_state()) as arguments:
-            return names(await function(*first, **arguments))
+            return names(await function(*_inputs(first), **arguments))
 
     def select(*first: Any, **values: Any) -> Any:
         with agno_values(values, None, taken, ids.in_state()) as arguments:
-            return names(function(*first, **arguments))
+            return names(function(*_inputs(first), **arguments))
 
     return like(function, select_async if inspect.iscoroutinefunction(function) else select)

@@ -11,6 +11,7 @@ from musterd import (
     Agent,
     Condition,
     Loop,
+    Media,
     OnError,
     OnReject,
     Parallel,
@@ -79,6 +80,39 @@ def test_functions_agents_teams_and_workflows_stand_for_a_step_that_runs_them() 
         ("agent", "writer"),
         ("workflow", "inner"),
     ]
+
+
+def test_inputs_and_results_as_dicts() -> None:
+    class Order(BaseModel):
+        item: str
+        note: str | None = None
+
+    picture = Media(url="https://media.invalid/1.png", mime_type="image/png")
+    inner = StepOutput(content=Order(item="tea"), step_name="inner", images=[picture])
+    outer = StepOutput(content=[1], steps=[inner], success=False)
+    step_input = StepInput(input=3, previous_step_content={"a": 1}, previous_step_outputs={"outer": outer})
+    assert step_input.to_dict() == {
+        "input": "3",
+        "additional_data": None,
+        **dict.fromkeys(("images", "videos", "audio", "files")),
+        "previous_step_content": '{\n  "a": 1\n}',
+        "previous_step_outputs": {
+            "outer": {
+                "content": [1],
+                "success": False,
+                "stop": False,
+                "steps": [
+                    {
+                        "content": {"item": "tea"},
+                        "success": True,
+                        "stop": False,
+                        "step_name": "inner",
+                        "images": [{"url": "https://media.invalid/1.png", "mime_type": "image/png"}],
+                    }
+                ],
+            }
+        },
+    }
 
 
 def test_every_step_has_a_place_in_the_declared_tree() -> None:

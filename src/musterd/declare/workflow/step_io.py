@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from musterd.declare.tool_result import Media
+
+_MEDIA = ("images", "videos", "audio", "files")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,13 @@ class StepOutput:
         yield self
         for output in self.steps or ():
             yield from output.tree()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as a dict, without fields that are not set."""
+        own = [item for item in fields(self) if item.name not in (*_MEDIA, "content", "steps")]
+        values = {item.name: value for item in own if (value := getattr(self, item.name)) is not None}
+        steps = [output.to_dict() for output in self.steps or ()]
+        return {"content": _as_json(self.content), **values, **_media(self), **({"steps": steps} if steps else {})}
 
     @property
     def last_content(self) -> Any:
@@ -118,6 +127,11 @@ class WorkflowExecutionInput:
         """The input as a text."""
         return as_text(self.input)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The input as a dict."""
+        data = None if self.additional_data is None else dict(self.additional_data)
+        return {"input": _as_json(self.input), "additional_data": data, **dict.fromkeys(_MEDIA), **_media(self)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepInput(WorkflowExecutionInput):
@@ -131,6 +145,12 @@ class StepInput(WorkflowExecutionInput):
     previous_step_content: Any = None
     previous_step_outputs: Mapping[str, StepOutput] | None = field(default_factory=dict)
     workflow_session: WorkflowSession | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The input as a dict, with the results of the steps before."""
+        outputs = {name: output.to_dict() for name, output in (self.previous_step_outputs or {}).items()}
+        content = as_text(self.previous_step_content)
+        return {**super().to_dict(), "previous_step_outputs": outputs, "previous_step_content": content}
 
     def get_step_output(self, step_name: str) -> StepOutput | None:
         """The result of a step before, also of one in a container."""
@@ -166,6 +186,27 @@ class StepInput(WorkflowExecutionInput):
     def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
         """The history as a text for a model; None if there is none."""
         return None if self.workflow_session is None else self.workflow_session.get_workflow_history_context(num_runs)
+
+
+def _as_json(value: Any) -> Any:
+    """A content or an input in a dict: a pydantic object as a dict, a dict, a list or None unchanged, else a text."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(exclude_none=True, mode="json")
+    return value if value is None or isinstance(value, Mapping | list) else str(value)
+
+
+def _media(value: Any) -> dict[str, Any]:
+    """The media of an input or a result, without their contents unless their own class writes them."""
+    lists = {name: items for name in _MEDIA if (items := getattr(value, name))}
+    return {name: [_medium(item) for item in items] for name, items in lists.items()}
+
+
+def _medium(item: Any) -> dict[str, Any]:
+    if not isinstance(item, Media):
+        written: dict[str, Any] = item.to_dict()
+        return written
+    names = ("id", "url", "mime_type", "filename")
+    return {name: value for name in names if (value := getattr(item, name))}
 
 
 def _contents_by_name(branches: Sequence[StepOutput]) -> dict[str, str]:
