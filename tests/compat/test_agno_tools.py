@@ -72,6 +72,45 @@ async def test_the_flags_of_a_toolkit_and_its_instructions_count() -> None:
     assert tools_of(Desk(add_instructions=False))["pay"].instructions is None
 
 
+async def test_a_toolkit_connects_before_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    from agno.tools import Toolkit
+
+    log: list[str] = []
+    at_exit: list[Callable[[], None]] = []
+    monkeypatch.setattr("musterd.declare.library_tools.agno_connections.atexit.register", at_exit.append)
+
+    class Database(Toolkit):
+        _requires_connect = True
+
+        def __init__(self) -> None:
+            super().__init__(name="database", tools=[self.read], async_tools=[(self.write, "write")])
+
+        def connect(self) -> None:
+            log.append("connect")
+            if len(log) == 1:
+                raise ConnectionError("not yet")
+
+        def close(self) -> None:
+            log.append("close")
+
+        def read(self) -> str:
+            """Read."""
+            return "read"
+
+        async def write(self) -> str:
+            """Write."""
+            return "written"
+
+    tools = tools_of(Database())
+    assert log == []
+    assert await call(tools["read"]) == "read", "what is missing is for the function to say"
+    assert await call(tools["write"]) == "written"
+    assert await call(tools["read"]) == "read"
+    (close,) = at_exit
+    close()
+    assert log == ["connect", "connect", "close"]
+
+
 def test_what_a_person_fills_in_is_an_argument_that_the_model_does_not_see() -> None:
     from agno.tools import tool
 

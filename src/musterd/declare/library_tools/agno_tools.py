@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from musterd.core.jsontypes import JsonObject
+from musterd.declare.library_tools.agno_connections import with_connection
 from musterd.declare.library_tools.agno_media import MEDIA, agno_media, musterd_media
 from musterd.declare.library_tools.agno_state import IdsInState, take_over
 from musterd.declare.library_tools.argument_errors import wrong_arguments
@@ -48,6 +49,7 @@ def toolkit_tools(kit: Any, label: str, place: Place, make_tool: Callable[[Any],
     functions = kit.get_async_functions().values()
     instructions = kit.instructions if kit.add_instructions else None
     tools = [function_tool(function, place) if make_tool is None else make_tool(function) for function in functions]
+    tools = with_connection(kit, tools)
     return [_with_instructions(tool, instructions) for tool in tools] if instructions else tools
 
 
