@@ -92,6 +92,46 @@ def test_authorization_is_never_lost(load: Load, system: str, option: str, name:
 
 
 @pytest.mark.parametrize(
+    "app",
+    [
+        "app = AgentOS(agents=[served]).get_app()",
+        "app = FastAPI(); system = AgentOS(agents=[served], base_app=app)",
+    ],
+)
+def test_the_user_of_agnos_own_middleware_is_never_lost(load: Load, app: str) -> None:
+    loaded = load(
+        f"""
+        from agno.agent import Agent
+        from agno.os import AgentOS
+        from agno.os.middleware import JWTMiddleware
+        from fastapi import FastAPI
+        from starlette.middleware.cors import CORSMiddleware
+
+        class Timing:
+            pass
+
+        served = Agent(name="Served")
+        {app}
+        for middleware in (Timing, CORSMiddleware, JWTMiddleware):
+            app.add_middleware(middleware)
+        """
+    )
+    for settings in (Settings(), Settings(security_key="secret")):
+        with pytest.raises(StartError) as refused:
+            require_declared_access(loaded.report, settings)
+        assert refused.value.message == (
+            "shop.py:12: the application has Agno's JWTMiddleware, but musterd does not take the user from it — "
+            "set JWT_VERIFICATION_KEY or JWT_JWKS_FILE"
+        )
+    require_declared_access(loaded.report, Settings(jwt_verification_key="a-secret", jwt_algorithms=("HS256",)))
+    (line,) = [line for line in loaded.report.lines() if "middleware" in line]
+    assert line == (
+        "shop.py:12: middleware JWTMiddleware, Timing — "
+        "its own checks stay, but musterd alone says who the user of a request is"
+    )
+
+
+@pytest.mark.parametrize(
     ("declared", "says"),
     [
         ("Agent(build_context=False)", "sets build_context=False, which is not supported — the prompt is always built"),

@@ -15,6 +15,25 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
+_HARMLESS = frozenset({"cors", "gzip", "httpsredirect", "trustedhost"})
+"""Modules of Starlette with middleware that says nothing of users."""
+
+
+def has_token_middleware(app: Any) -> bool:
+    """Whether an application has Agno's ``JWTMiddleware``, which says who the user of a request is."""
+    return any(
+        base.__name__ == "JWTMiddleware" and base.__module__.startswith("agno.")
+        for middleware in app.user_middleware
+        for base in getattr(middleware.cls, "__mro__", ())
+    )
+
+
+def own_middleware(app: Any) -> list[str]:
+    """The names of an application's middleware that may say who the user of a request is."""
+    classes = [middleware.cls for middleware in app.user_middleware]
+    harmless = {f"starlette.middleware.{name}" for name in _HARMLESS}
+    return list(dict.fromkeys(getattr(cls, "__name__", "…") for cls in classes if cls.__module__ not in harmless))
+
 
 @dataclass(frozen=True, slots=True)
 class HostApplication:

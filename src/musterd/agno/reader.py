@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from musterd.agno.components import Components
-from musterd.agno.hosting import HostApplication
+from musterd.agno.hosting import HostApplication, has_token_middleware, own_middleware
 from musterd.agno.models import DEFAULT, Models
 from musterd.agno.option_table import AGENT_OS
 from musterd.agno.report import Report
@@ -101,6 +101,9 @@ class AgnoReader:
         for system in self._created:
             if (option := _access_option(system)) is not None:
                 self.report.requires_access = f"{declared_at(system)}: AgentOS({option})"
+            if (app := app_of(system)) is not None and has_token_middleware(app):
+                self.report.requires_tokens = f"{declared_at(system)}: the application has Agno's JWTMiddleware"
+                self.report.requires_access = self.report.requires_access or self.report.requires_tokens
 
     def _find_host(self, system: Any, place: Place) -> None:
         """Note the application in which musterd is to be served, if the file has something in one."""
@@ -114,6 +117,9 @@ class AgnoReader:
             note(declaration_error(place, problem, fix), place)
         if system.base_app is not None and system.lifespan is not None:
             self.report.here("AgentOS(lifespan=…)", "the lifespan of base_app is used", place)
+        if middleware := own_middleware(app):
+            text = "its own checks stay, but musterd alone says who the user of a request is"
+            self.report.here(f"middleware {', '.join(middleware)}", text, place)
         self.report.host = HostApplication(app, own_routes_first=system.on_route_conflict == "preserve_base_app")
 
     def _report_options(self, system: Any, place: Place) -> None:

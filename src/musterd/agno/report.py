@@ -29,6 +29,7 @@ class Report:
     """The remarks about one source.
 
     :param requires_access: what asks for a key or a token, with its place; None if nothing does.
+    :param requires_tokens: what says who the user of a request is, with its place, which only token keys can replace.
     :param settings: the settings that the file declares.
     :param host: the file's own application, in which musterd is served; None if it has none.
     :param is_of_agno: whether the source declares what it serves with Agno's classes.
@@ -36,6 +37,7 @@ class Report:
 
     remarks: list[Remark] = field(default_factory=list)
     requires_access: str | None = None
+    requires_tokens: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     host: HostApplication | None = None
     is_of_agno: bool = False

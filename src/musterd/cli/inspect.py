@@ -14,7 +14,8 @@ def inspect(source: str, *, as_json: bool) -> int:
     :raises DeclarationError: a declaration is wrong, or cannot be served.
     """
     loaded = load_source(source, settings_from(None))
-    is_open = auth_mode(loaded.settings) == "none"
+    mode = auth_mode(loaded.settings)
+    is_open = mode == "none" or (loaded.report.requires_tokens is not None and mode != "jwt")
     if as_json:
         print_json(_as_object(loaded))
     else:
@@ -24,7 +25,8 @@ def inspect(source: str, *, as_json: bool) -> int:
 
 def _lines(loaded: Source, *, is_open: bool) -> list[str]:
     components = [_line(component) for component in loaded.registry.top_level()]
-    needs = "needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start" if is_open else "requests need a key or a token"
+    keys = "JWT_JWKS_FILE" if loaded.report.requires_tokens else "OS_SECURITY_KEY"
+    needs = f"needs JWT_VERIFICATION_KEY or {keys} to start" if is_open else "requests need a key or a token"
     access = [f"{loaded.report.requires_access}: {needs}"] if loaded.report.requires_access else []
     remarks = [*access, *loaded.report.lines()]
     return [*components, "", *(remarks or ["musterd serves all of it as it is declared"])]

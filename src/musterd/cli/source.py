@@ -40,8 +40,14 @@ def load_source(source: str, settings: Settings) -> Source:
 def require_declared_access(report: Report, settings: Settings) -> None:
     """Refuse to serve a source without authentication if it asks for a key or a token.
 
-    :raises StartError: neither a key nor token keys are set.
+    :raises StartError: neither a key nor token keys are set, or the source needs token keys.
     """
+    if report.requires_tokens is not None and auth_mode(settings) != "jwt":
+        # Otherwise a client could name any user: what the middleware puts into a request is not read.
+        raise StartError(
+            f"{report.requires_tokens}, but musterd does not take the user from it — "
+            "set JWT_VERIFICATION_KEY or JWT_JWKS_FILE"
+        )
     if report.requires_access is not None and auth_mode(settings) == "none":
         raise StartError(
             f"{report.requires_access}, but neither a key nor token keys are set — "
