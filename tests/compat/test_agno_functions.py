@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from musterd import Media
 from musterd.declare.library_tools.agno_media import agno_medium, musterd_media
 from tests.support.agno_apps import Load, serving
 from tests.support.http import ServerClient
@@ -266,7 +267,7 @@ def test_a_file_of_a_type_that_agno_does_not_accept_has_its_name(importable_agno
     assert (unnamed.filename, unnamed.format, unnamed.mime_type) == ("file.md", "md", None)
     named = agno_medium("files", content=b"a,b", filename="a.csv", mime_type="text/csv")
     assert (named.filename, named.format, named.mime_type) == ("a.csv", None, "text/csv")
-    (back,) = musterd_media([unnamed]) or ()
+    back = (musterd_media([unnamed]) or [Media()])[0]
     assert (back.mime_type, back.content) == ("text/markdown", b"# Hi")
 
 
