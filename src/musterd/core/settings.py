@@ -240,9 +240,11 @@ class Settings(BaseSettings):
     model_connect_seconds: Seconds = 10
     """Timeout for connecting to a model provider."""
     model_first_byte_seconds: Seconds = 120
-    """Timeout for the first byte of a model's answer."""
+    """How long a model's provider may send nothing before the first piece of an answer. A longer ``timeout`` in the
+    model's own settings replaces it."""
     model_chunk_seconds: Seconds = 60
-    """Timeout between two chunks of a model's answer."""
+    """How long a model's provider may send nothing within an answer. A longer ``timeout`` in the model's own settings
+    replaces it."""
     model_answer_bytes: Bytes = 2 * 1024 * 1024
     """Longest answer of a model: its text, reasoning, tool call arguments and results of provider-run tools
     together."""

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from musterd.core import clock
+from musterd.core import clock, received_data
 
 OpenSession = Callable[[], Awaitable[aiohttp.ClientSession]]
 Measure = Callable[[aiohttp.ClientResponse], Callable[[bytes], None]]
@@ -111,8 +111,10 @@ async def _pieces(
     library: Any, response: aiohttp.ClientResponse, request: Any, add: Callable[[bytes], None]
 ) -> AsyncIterator[bytes]:
     """The decompressed body as it arrives."""
+    note_data = received_data.on_data.get() or received_data.ignore
     try:
         while data := await response.content.readany():
+            note_data()
             add(data)
             yield data
             if len(data) >= LARGE_READ_BYTES:

@@ -7,8 +7,6 @@ long fails the try. A failed try is retried within a small budget of waiting tim
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from pydantic_ai.messages import (
     ModelMessage,
@@ -36,9 +34,10 @@ from musterd.core.settings import Settings
 from musterd.models.answer_limits import AnswerMeter
 from musterd.models.built_in import BuiltInModel, BuiltInStream
 from musterd.models.call_progress import CallProgress, OnProgress
-from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, explain
+from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, explain
 from musterd.models.names import LOCAL, SCRIPTED
 from musterd.models.prices import price
+from musterd.models.stall_timer import StallTimer, silence_limits
 
 # pydantic-ai rewrites a history for its provider (length of call ids, position of system messages), which costs time.
 # These providers accept our histories without that, unless a message holds feedback about a malformed answer.
@@ -226,7 +225,7 @@ class _Try:
         model_settings: ModelSettings | None,
     ) -> ModelResponse:
         meter, event_count, slice_began_at = AnswerMeter(self._settings), 0, 0.0
-        with _StallTimer(*_silence_limits(self._model, self._settings)) as stall_timer:
+        with StallTimer(*silence_limits(self._model, model_settings, self._settings)) as stall_timer:
             async with self._model.request_stream(messages, model_settings, parameters) as stream:
                 if isinstance(stream, BuiltInStream):
                     stream.on_progress = self._on_progress
@@ -276,68 +275,6 @@ def _log_failure(model: Model, error: Exception, *, is_over: bool) -> None:
 def _has_retry_feedback(messages: list[ModelMessage]) -> bool:
     """Whether a message holds feedback about a malformed answer."""
     return any(type(part) is RetryFeedbackPart for message in messages for part in message.parts)
-
-
-def _silence_limits(model: Model, settings: Settings) -> tuple[float, float]:
-    """How many seconds the model may send nothing, before its answer and within it."""
-    if model.system == LOCAL:  # it has no connection to lose and is slow on a busy machine: the run's limit is enough
-        return settings.run_seconds, settings.run_seconds
-    return settings.model_first_byte_seconds, settings.model_chunk_seconds
-
-
-class _StallTimer:
-    """Cancels the task inside if it was not fed for too long, and turns the cancel into :class:`Stalled`.
-
-    Like ``asyncio.timeout``, but feeding reads the clock once and does not set a new timer, because a stream has
-    thousands of chunks.
-    """
-
-    __slots__ = ("_cancelling", "_chunk_seconds", "_fed_at", "_limit", "_loop", "_stalled", "_task", "_timer")
-
-    def __init__(self, first_seconds: float, chunk_seconds: float) -> None:
-        self._limit = first_seconds
-        self._chunk_seconds = chunk_seconds
-        self._loop = asyncio.get_running_loop()
-        self._fed_at: float | None = None
-        self._stalled = False
-
-    def __enter__(self) -> Self:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._cancelling = task.cancelling()
-        self._timer = self._loop.call_later(self._limit, self._check)
-        return self
-
-    def feed(self) -> float:
-        """Note that something arrived. Returns the time of the event loop's clock."""
-        # Only the first feed may need an earlier timer. Later ones move the deadline, and ``_check`` sets a new timer.
-        if self._fed_at is None and self._chunk_seconds < self._limit:
-            self._timer.cancel()
-            self._timer = self._loop.call_later(self._chunk_seconds, self._check)
-        self._fed_at = self._loop.time()
-        self._limit = self._chunk_seconds
-        return self._fed_at
-
-    def _check(self) -> None:
-        if self._fed_at is not None:
-            left = self._fed_at + self._limit - self._loop.time()
-            # The event loop may fire a timer a little early; so short a rest is not worth another one.
-            if left > 0.001:
-                self._timer = self._loop.call_later(left, self._check)
-                return
-        self._stalled = True
-        self._task.cancel()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        if not self._stalled:
-            return
-        # Only our own cancel becomes a failure. If the task was also cancelled from outside, it stays cancelled.
-        if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise Stalled(self._limit, began=self._fed_at is not None) from error
 
 
 def _answer(

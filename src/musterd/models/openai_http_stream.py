@@ -15,7 +15,7 @@ import httpx2
 from openai import APIConnectionError, APIError, AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
-from musterd.core import clock, flush_window
+from musterd.core import clock, flush_window, received_data
 from musterd.core.errors import ModelFailed
 from musterd.core.settings import Settings
 from musterd.models.answer_limits import longest_event, too_large, too_many_calls
@@ -55,6 +55,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
         self._received_bytes = 0  # after decompression, which aiohttp does in limited slices
         self._loop = asyncio.get_running_loop()
         self._flush_at = flush_window.next_flush_at.get()
+        self._note_data = received_data.on_data.get() or received_data.ignore
         self._parser = EventParser(longest_event(settings))
         self._ready: deque[dict[str, Any]] = deque()
         self._time_slice = clock.TimeSlice()
@@ -105,6 +106,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             if not self._has_more and (spare_seconds := self._spare_seconds()):
                 await self._pause_reading(spare_seconds)
             data = await self._answer.content.read(LARGE_READ_BYTES)
+            self._note_data()
             self._has_more = len(data) == LARGE_READ_BYTES
             if data and self._began_at is None:
                 self._began_at = self._loop.time()
