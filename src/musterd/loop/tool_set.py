@@ -5,9 +5,11 @@ a thousand waiting runs do not hold a thousand copies.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
+from pydantic_ai.profiles.google import GoogleModelProfile
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.declare import Component, Team, Tool
@@ -109,7 +111,7 @@ def form_parameters(
     if in_json_mode and model.system not in (SCRIPTED, LOCAL):
         definition = OutputObjectDefinition(json_schema=form.schema, name=form.name)
         return ModelRequestParameters(function_tools=tools, output_mode="prompted", output_object=definition)
-    if model.profile.get("supports_json_schema_output", False):
+    if _has_native_form(model, tools):
         definition = OutputObjectDefinition(json_schema=form.schema, name=form.name)
         return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=definition)
     final = ToolDefinition(
@@ -121,6 +123,15 @@ def form_parameters(
     return ModelRequestParameters(
         function_tools=tools, output_mode="tool", output_tools=[final], allow_text_output=False
     )
+
+
+def _has_native_form(model: Model, tools: Sequence[ToolDefinition]) -> bool:
+    """Whether the model's provider can make it follow a schema while it is offered ``tools``."""
+    if not model.profile.get("supports_json_schema_output", False):
+        return False
+    # Gemini models before 3 reject tools together with a schema. Profiles of other providers do not have the key.
+    profile = cast(GoogleModelProfile, model.profile)
+    return not tools or profile.get("google_supports_tool_combination", True)
 
 
 @cached_per_component

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from pydantic_ai.profiles.google import google_model_profile
 
+from musterd import Agent
 from musterd.loop.structured_answers import MAX_VALUES, AnswerForm, AnswerInvalid
 from tests.support.cpu_time import cpu_at_most
+from tests.support.loop import Call, LoopHarness, TurnModel
 
 
 class People(BaseModel):
@@ -64,3 +67,23 @@ def test_a_declared_schema_may_look_around() -> None:
     form = AnswerForm(name="answer", schema={"properties": {"a": {"pattern": "^(?!x)"}}})
     assert form.parse('{"a": "y"}') == {"a": "y"}
     assert problem(form, {"a": "x"}).startswith("a: ")
+
+
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+@pytest.mark.parametrize(
+    ("name", "tools", "is_called"),
+    [("gemini-2.5-flash", [add], True), ("gemini-2.5-flash", [], False), ("gemini-3-pro-preview", [add], False)],
+)
+async def test_older_gemini_models_answer_with_a_call_beside_tools(
+    name: str, tools: list[Any], is_called: bool
+) -> None:
+    answer = {"names": ["Ada"]}
+    model = TurnModel(Call("final_result", answer) if is_called else json.dumps(answer))
+    model._profile = google_model_profile(name)
+    output = await LoopHarness(Agent(id="solo", model=model, tools=tools, output_schema=People)).drive()
+    assert output.content == answer
+    assert [tool.name for tool in model.offered[0].output_tools] == (["final_result"] if is_called else [])
