@@ -12,6 +12,7 @@ from musterd.loop.run_tree import RunTree
 from musterd.loop.side_calls import SideCall, answer_text, ask, ask_for_form, prompt_messages
 from musterd.loop.structured_answers import AnswerForm, RunAnswer
 from musterd.loop.tool_results import as_text
+from musterd.loop.unanswered import require_answer
 
 PARSER_PROMPT = "Bring what the user gives you into the form asked for. Add nothing that does not stand there."
 OUTPUT_STEP = "output"
@@ -73,6 +74,7 @@ async def _answer_of_output_model(
     content: Json
     if form is None:
         response, text = await ask(tree, run, progress, side_call)
+        require_answer(response)
         content = answer_text(response)
     else:
         content, response, text = await ask_for_form(tree, run, progress, side_call, form)

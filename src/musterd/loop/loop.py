@@ -49,6 +49,7 @@ from musterd.loop.tasks_mode import iterate, with_open_tasks
 from musterd.loop.tool_choice import tool_settings
 from musterd.loop.tool_set import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
 from musterd.loop.toolbox import Toolbox
+from musterd.loop.unanswered import require_answer, require_no_refusal
 from musterd.loop.user_memories import Remembered, read_memories
 from musterd.models.call import ModelAnswer
 
@@ -136,10 +137,12 @@ class Loop:
 
                 await compress(self.tree, self.run, self.progress, self._turn, self._tokens)
             response = await self._model_turn()
+            require_answer(response)
             calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
             try:
                 is_answer, content = self._answer(response, calls)
             except AnswerInvalid as problem:
+                require_no_refusal(response)
                 corrections += 1
                 if corrections > CORRECTIONS:
                     raise invalid_output(problem) from problem

@@ -33,6 +33,7 @@ from musterd.loop.conversation import NOTES, make_storable
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.structured_answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, invalid_output
 from musterd.loop.tool_set import form_parameters
+from musterd.loop.unanswered import require_answer, require_no_refusal
 from musterd.models.call import ModelAnswer, OnText
 from musterd.models.call_progress import CallProgress
 from musterd.models.names import ModelInfo, describe, model_in_use
@@ -119,7 +120,7 @@ async def ask(tree: RunTree, run: Assignment, progress: Progress, side_call: Sid
     """Make a side call, or read its stored answer.
 
     :return: the answer, and its message as JSON text.
-    :raises ModelFailed: if there is no answer.
+    :raises ModelFailed: if there is no answer, and not even a thought.
     """
     path, info = run.at(f"{side_call.place}/m"), describe(model_in_use(side_call.model, tree.settings))
     events = ModelCallEvents(tree=tree, run=run, info=info, path=path)
@@ -135,6 +136,7 @@ async def ask(tree: RunTree, run: Assignment, progress: Progress, side_call: Sid
     progress.output.count_aside(side_call.role, info.model, info.provider, answer.spent)
     if side_call.emits_events:
         events.completed(answer)
+    require_answer(answer.response, takes_thoughts=True)
     return answer.response, text
 
 
@@ -154,9 +156,11 @@ async def ask_for_form(
         # Each correction is a step of its own, at its own place, so a replay takes the same corrections again.
         attempt = replace(side_call, place=place, messages=list(messages), parameters=parameters)
         response, text = await ask(tree, run, progress, attempt)
+        require_answer(response)
         try:
             return form.parse(answer_text(response)), response, text
         except AnswerInvalid as problem:
+            require_no_refusal(response)
             correction += 1
             if correction > CORRECTIONS:
                 raise invalid_output(problem) from problem

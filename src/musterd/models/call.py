@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
 from pydantic_ai.messages import (
     ModelMessage,
     ModelResponse,
@@ -42,6 +43,8 @@ from musterd.models.stall_timer import StallTimer, silence_limits
 # pydantic-ai rewrites a history for its provider (length of call ids, position of system messages), which costs time.
 # These providers accept our histories without that, unless a message holds feedback about a malformed answer.
 _UNPREPARED_PROVIDERS = frozenset({"openai", SCRIPTED, LOCAL})
+
+log = structlog.get_logger("musterd.models")
 
 FIRST_WAIT_SECONDS = 0.5
 """Wait after the first failed try. It doubles with each further one."""
@@ -136,6 +139,7 @@ class ModelCaller:
                     answer = _answer(model, response, started_at, first_event_at, load_seconds, retries)
                     outcome = "answered" if answer.tries else "not needed"
                     self._count(model, answer)
+                    _log_cut(model, response)
                     return answer
                 except CALL_ERRORS as error:
                     failed_at, failure = clock.now(), explain(error)
@@ -270,6 +274,12 @@ def _log_failure(model: Model, error: Exception, *, is_over: bool) -> None:
     """Log why there is no answer. Clients get less detail."""
     event = "model call failed" if is_over else "model call failed and will be retried"
     log_failure(event, error, is_over=is_over, provider=model.system, model=model.model_name)
+
+
+def _log_cut(model: Model, response: ModelResponse) -> None:
+    """Log that the answer ends before its end. What there is of it is used all the same."""
+    if (reason := response.finish_reason) in ("length", "content_filter"):
+        log.warning("model answer cut off", provider=model.system, model=model.model_name, reason=reason)
 
 
 def _has_retry_feedback(messages: list[ModelMessage]) -> bool:
