@@ -9,7 +9,7 @@ import pytest
 from pydantic_ai.messages import BinaryContent, ModelRequest, UserPromptPart
 from pydantic_ai.profiles import ModelProfile
 
-from musterd import Agent, Team
+from musterd import Agent, Team, Workflow
 from tests.support.app import Sample, app_on, in_process
 from tests.support.held_model import HeldModel
 from tests.support.http import problem, wrong_fields
@@ -99,3 +99,31 @@ async def test_a_member_gets_the_media_that_its_model_reads(database: Path, word
     assert text == said
     assert "you cannot read images" in note
     assert prompts(spared, 0) == said
+
+
+def images(model: HeldModel) -> list[bytes]:
+    """The images in the last conversation that the model was given."""
+    return [
+        item.data
+        for message in model.calls[-1]
+        for part in message.parts
+        if isinstance(part, UserPromptPart) and not isinstance(part.content, str)
+        for item in part.content
+        if isinstance(item, BinaryContent)
+    ]
+
+
+@pytest.mark.parametrize("to", ["teams/team", "workflows/flow"])
+async def test_a_members_history_has_its_media(database: Path, to: str) -> None:
+    leader, sees = HeldModel(), HeldModel()
+    member = Agent(id="sees", model=sees, add_history_to_context=True)
+    served = Sample([Team(id="team", model=leader, members=[member])], [], [Workflow(id="flow", steps=[member])])
+    message = "[[DELEGATE sees: look]]" if to == "teams/team" else "look"
+    async with in_process(app_on(database, served=served), leader) as client:
+        await client.run(message, to=to, session_id="s1", files=[("files", IMAGE)])
+        assert images(sees) == [PNG]
+        await client.run(message, to=to, session_id="s1")
+        assert images(sees) == [PNG], "the image of the run before"
+        sees.profile = ModelProfile(supports_image_input=False)
+        await client.run(message, to=to, session_id="s1")
+        assert images(sees) == [], "another model may not read what the one before did"

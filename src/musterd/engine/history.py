@@ -144,11 +144,14 @@ def history_of(
     return limit_history(messages, last, spec.max_tool_calls_from_history)
 
 
-def member_history_of(rows: MembersHistory) -> MemberHistory:
-    """The earlier runs that members see, as the loop's messages."""
+def member_history_of(rows: MembersHistory, contents: Mapping[str, bytes]) -> MemberHistory:
+    """The earlier runs that members see, as the loop's messages.
+
+    :param contents: the media in the conversations, by hash.
+    """
     return MemberHistory(
         of_members={
-            member: [part for text in texts for part in earlier_messages(text)]
+            member: [part for text in texts for part in earlier_messages(text, contents)]
             for member, texts in rows.of_members.items()
         },
         of_team=[

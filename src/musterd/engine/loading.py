@@ -29,7 +29,7 @@ from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.budget import Budgets, PriorUsage
 from musterd.loop.dynamic_members import with_dynamic_members
-from musterd.loop.history import NO_MEMBER_HISTORY
+from musterd.loop.history import NO_MEMBER_HISTORY, MemberHistory
 from musterd.loop.loop import Loop
 from musterd.loop.media import readable_by
 from musterd.loop.metering import budgets_of, metered
@@ -37,7 +37,7 @@ from musterd.loop.run_tree import Models, RunTree
 from musterd.loop.steps import Emit
 from musterd.models.image_addresses import passes_image_addresses_on
 from musterd.store import attempt_input, blobs, step_contents
-from musterd.store.attempt_input import AttemptInput
+from musterd.store.attempt_input import AttemptInput, HistoryQuery
 from musterd.store.database import Tx
 from musterd.store.shards import SessionTx
 
@@ -87,7 +87,7 @@ async def load(attempt: Attempt) -> Loop | Walk:
         servers=resources.servers,
         services=resources.services,
         history=StoredHistory(resources.database, run),
-        member_history=member_history_of(inputs.members_history) if history_query.members else NO_MEMBER_HISTORY,
+        member_history=_member_history(history_query, inputs),
         member_runs=members_of_fork(options),
         approvals=recovered.questions,
         owner=run.owner,
@@ -263,6 +263,10 @@ def _history(component: BaseComponent, inputs: AttemptInput, models: Models) -> 
         return ()
     history = history_of(component.spec, inputs.history, inputs.input.options, inputs.blobs)
     return readable_by(models.of(component), history)
+
+
+def _member_history(query: HistoryQuery, inputs: AttemptInput) -> MemberHistory:
+    return member_history_of(inputs.members_history, inputs.blobs) if query.members else NO_MEMBER_HISTORY
 
 
 def _budgets(component: BaseComponent, options: JsonObject, recovered: Recovered, models: Models) -> Budgets | None:

@@ -20,7 +20,7 @@ from musterd.flow.position import Position, step_fingerprint
 from musterd.flow.results import JSON, class_name
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
-from musterd.loop.history import member_history
+from musterd.loop.media import member_messages
 from musterd.loop.members import Drivable, drive_member, member_start
 from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import Intent, MemberStart, ToolStep
@@ -105,7 +105,7 @@ async def _drive(walk: "Walk", position: Position, step_run: StepRun) -> ToolSte
         prompt=prompt_of_step(walk, component, step_run.message, media),
         state=_state_of(component, step_run.state),
         depth=run.depth + 1,
-        history=() if isinstance(component, WorkflowComponent) else member_history(tree.member_history, component, ()),
+        history=() if isinstance(component, WorkflowComponent) else member_messages(tree, component),
         inherited_dependencies=run.dependencies,
         inherited_metadata=run.metadata,
         step=position.head,

@@ -14,8 +14,10 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model
 
 from musterd.core.jsontypes import Json
+from musterd.declare import Component
 from musterd.loop.assignment import Assignment
 from musterd.loop.delegation import DelegatedRun, leader_words_tasks
+from musterd.loop.history import member_history
 from musterd.loop.run_tree import RunTree
 from musterd.loop.stored_media import with_each
 from musterd.models.image_addresses import passes_image_addresses_on
@@ -35,6 +37,17 @@ def member_prompt(tree: RunTree, run: Assignment, delegated: DelegatedRun) -> st
         return task if isinstance(task, str) else delegated.task
     model = tree.models.of(delegated.member)
     return [task, *(as_read_by(model, item) for item in media)]
+
+
+def member_messages(
+    tree: RunTree, member: Component, this_run: Sequence[tuple[Component, str, str]] = ()
+) -> Sequence[ModelMessage]:
+    """The history that a member is shown. Media that its model cannot read are replaced by a text.
+
+    :param this_run: member, task and answer of each delegation in earlier turns of this run.
+    """
+    history = member_history(tree.member_history, member, this_run)
+    return readable_by(tree.models.of(member), history) if history else ()
 
 
 def readable_by(model: Model, messages: Sequence[ModelMessage]) -> list[ModelMessage]:

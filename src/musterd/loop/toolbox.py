@@ -27,10 +27,10 @@ from musterd.loop.call_planning import PlannedCall, Planner, member_intent
 from musterd.loop.delegation import DelegatedRun, Delegations, Refused
 from musterd.loop.functions import call_function
 from musterd.loop.gather import gather
-from musterd.loop.history import member_history, team_history_text
+from musterd.loop.history import team_history_text
 from musterd.loop.hooked_delegation import delegate_in_hooks, has_delegation_hooks
 from musterd.loop.knowledge_tools import note_search
-from musterd.loop.media import member_prompt
+from musterd.loop.media import member_messages, member_prompt
 from musterd.loop.members import Drivable, drive_member, member_start
 from musterd.loop.produced_media import result_content
 from musterd.loop.prompts import interactions_text
@@ -324,7 +324,7 @@ class Toolbox:
             prompt=member_prompt(self._tree, run, delegated),
             state=state.copied(run.state),
             depth=run.depth + 1,
-            history=member_history(self._tree.member_history, delegated.member, self._answered_members),
+            history=member_messages(self._tree, delegated.member, self._answered_members),
             context=context,
             inherited_dependencies=run.dependencies,
             inherited_metadata=run.metadata,

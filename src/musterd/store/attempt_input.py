@@ -26,7 +26,7 @@ class AttemptInput:
     :param state: the session's state.
     :param history: messages of earlier runs as JSON text, oldest first.
     :param history_runs: the ids of those runs.
-    :param blobs: content of the media of the request and the history, by hash.
+    :param blobs: content of the media of the request, the history and the members' own history, by hash.
     :param summary: the session's summary.
     :param members_history: the earlier runs that members see.
     """
@@ -65,14 +65,17 @@ async def load(tx: Tx, run: RunRow, query: HistoryQuery) -> AttemptInput:
         raise RuntimeError(f"run {run.run_id} has no input or no session")
     run_input = Input.from_json(json.loads(row["input"]))
     earlier_runs = await _history(tx, run, run_input, query)
+    of_members = await history.members_history(tx, run, query.members) if query.members else NO_MEMBERS_HISTORY
+    conversations = [text for _, text in earlier_runs]
+    conversations_of_members = [text for texts in of_members.of_members.values() for text in texts]
     return AttemptInput(
         input=run_input,
         state=json.loads(session["state"]),
-        history=[text for _, text in earlier_runs],
+        history=conversations,
         history_runs=[run_id for run_id, _ in earlier_runs],
-        blobs=await _blobs(tx, run_input, [text for _, text in earlier_runs]),
+        blobs=await _blobs(tx, run_input, [*conversations, *conversations_of_members]),
         summary=None if session["summary"] is None else json.loads(session["summary"]),
-        members_history=await history.members_history(tx, run, query.members) if query.members else NO_MEMBERS_HISTORY,
+        members_history=of_members,
     )
 
 

@@ -134,7 +134,7 @@ def _tree(
         metadata=options.get("metadata") or {},
         member_runs=members_of_fork(options),
         approvals=recorded.questions,
-        member_history=member_history_of(recorded.inputs.members_history),
+        member_history=member_history_of(recorded.inputs.members_history, recorded.inputs.blobs),
         knowledge_bases=NoKnowledge(),
         knowledge_filters=options.get("knowledge_filters"),
         memories=NoMemories() if is_person(recorded.row.user_id) else None,
