@@ -7,7 +7,9 @@ from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
     ModelResponse,
+    ModelResponsePart,
     TextPart,
+    ThinkingPart,
     ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
@@ -101,3 +103,30 @@ def test_an_answer_beside_a_call_that_was_not_made_is_history() -> None:
     final = ModelResponse(parts=[look, ToolCallPart("final_result", {"n": 1}, tool_call_id="b"), other])
     stored = "[" + ",".join(message_text(message) for message in (user_message("one"), final)) + "]"
     assert texts_of(earlier_messages(stored)) == ["one", json.dumps({"n": 1}, separators=(",", ":"))]
+
+
+def _call(call_id: str, signature: str = "") -> ToolCallPart:
+    details = {"thought_signature": signature} if signature else None
+    return ToolCallPart("look", {}, tool_call_id=call_id, provider_details=details)
+
+
+@pytest.mark.parametrize(
+    "parts, expected",
+    [
+        ([ThinkingPart("hm", id="rs_1"), TextPart("so", id="msg_1"), _call("a"), _call("b")], ["so"]),
+        ([ThinkingPart("hm", signature="x"), _call("a"), _call("b")], []),
+        ([ThinkingPart("hm", id="reasoning_content"), _call("a"), _call("b")], ["call b", "result b"]),
+        ([_call("a", "signed"), _call("b")], []),
+        ([_call("a"), _call("b", "signed")], ["call b", "result b"]),
+    ],
+)
+def test_what_led_to_a_call_goes_with_it(parts: list[ModelResponsePart], expected: list[str]) -> None:
+    messages: list[ModelMessage] = [
+        user_message("one"),
+        ModelResponse(parts=parts),
+        results("a", "b"),
+        answered("first"),
+    ]
+    shown = limit_history(messages, None, 1)
+    assert texts_of([message for message in shown if message not in (messages[0], messages[-1])]) == expected
+    assert all(getattr(part, "id", None) is None for message in shown for part in message.parts)
