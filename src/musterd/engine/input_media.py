@@ -12,6 +12,7 @@ from pydantic_ai.messages import BinaryContent, ImageUrl, UserContent
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input
 from musterd.declare.tool_result import Media
+from musterd.models.media_support import is_text
 
 
 def prompt_of(
@@ -66,8 +67,3 @@ def _content(name: str, item: JsonObject, blobs: dict[str, bytes]) -> UserConten
         title = item.get("filename") or item.get("id") or "file"
         return f'<file name="{title}">\n{data.decode("utf-8", errors="replace")}\n</file>'
     return BinaryContent(data, media_type=mime_type, identifier=item.get("id"))
-
-
-def is_text(name: str, mime_type: str) -> bool:
-    """Whether a file of this type becomes text in the prompt."""
-    return name == "files" and (mime_type.startswith("text/") or mime_type == "application/json")

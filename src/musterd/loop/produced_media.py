@@ -10,7 +10,7 @@ from musterd.core.jsontypes import Json
 from musterd.core.media import Medium, content_hash, is_media_type, plain_name, plain_type
 from musterd.declare.tool_result import Media, ToolResult
 from musterd.models.image_addresses import passes_image_addresses_on
-from musterd.models.media_support import kind_of, unsupported_media
+from musterd.models.media_support import is_text, kind_of, unsupported_result
 
 _TYPES = {"images": "image/png", "audio": "audio/wav", "videos": "video/mp4", "files": "application/octet-stream"}
 
@@ -92,7 +92,12 @@ def _medium_content(medium: Medium, model: Model) -> UserContent:
         if medium.name == "images" and passes_image_addresses_on(model):
             return ImageUrl(item["url"])
         return f'<{medium.name.removesuffix("s")} url="{item["url"]}"/>'
-    unreadable = unsupported_media(model, medium.name, item["mime_type"])
-    if unreadable is None and medium.content is not None:
-        return BinaryContent(medium.content, media_type=item["mime_type"], identifier=item["id"])
-    return f'<file id="{item["id"]}" type="{item["mime_type"]}">Not shown: you cannot read {unreadable}.</file>'
+    mime_type: str = item["mime_type"]
+    opening = f'<file id="{item["id"]}" type="{mime_type}">'
+    if medium.content is None:
+        return f"{opening}It is no longer stored.</file>"
+    if is_text(medium.name, mime_type):
+        return f"{opening}\n{medium.content.decode('utf-8', errors='replace')}\n</file>"
+    if unreadable := unsupported_result(model, medium.name, mime_type):
+        return f"{opening}Not shown: you cannot read {unreadable}.</file>"
+    return BinaryContent(medium.content, media_type=mime_type, identifier=item["id"])

@@ -39,6 +39,7 @@ CALL_ERRORS: tuple[type[Exception], ...] = (
     TypeError,
     ValueError,
     AttributeError,
+    AssertionError,  # such as one about a format of audio
     NotImplementedError,  # media that a provider's adapter does not support
     RuntimeError,
 )

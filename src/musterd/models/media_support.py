@@ -13,6 +13,23 @@ _FLAGS = {
     "files": ("supports_document_input", "documents"),
 }
 
+_TEXT_TYPES = frozenset({f"application/{name}" for name in ("json", "xml", "yaml", "x-yaml", "toml")})
+_SENT_TYPES = {
+    "images": frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"}),
+    "audio": frozenset({"audio/wav", "audio/mpeg"}),
+    "files": DEFAULT_PROFILE["supported_document_media_types"],
+}
+"""The types that adapters of pydantic-ai send. Videos of all types are."""
+_SENT_TO_GOOGLE = frozenset(
+    {"image/heic", "image/heif", "audio/flac", "audio/ogg", "audio/aiff", "audio/aac", "audio/mp3", "audio/x-wav"}
+)
+
+
+def is_text(name: str, mime_type: str) -> bool:
+    """Whether a file of this type becomes text in the prompt."""
+    is_text_type = mime_type.startswith("text/") or mime_type in _TEXT_TYPES or mime_type.endswith(("+json", "+xml"))
+    return name == "files" and is_text_type
+
 
 def unsupported_media(model: Model, name: str, mime_type: str) -> str | None:
     """The name of the media that the model cannot read, for a message. None if the model can read them.
@@ -28,6 +45,20 @@ def unsupported_media(model: Model, name: str, mime_type: str) -> str | None:
     if name == "files" and mime_type in all_types - profile.get("supported_document_media_types", all_types):
         return f"documents of the type {mime_type}"
     return None
+
+
+def unsupported_result(model: Model, name: str, mime_type: str) -> str | None:
+    """The same for media that a tool returned. It refuses types too that are not known to be read by any model.
+
+    The tool has had its effect, so a provider that rejects what it returned must not end the run.
+    """
+    if unsupported := unsupported_media(model, name, mime_type):
+        return unsupported
+    if mime_type in _SENT_TYPES.get(name, {mime_type}):
+        return None
+    if mime_type in _SENT_TO_GOOGLE and model.system.startswith("google"):
+        return None
+    return f"{_FLAGS[name][1]} of the type {mime_type}"
 
 
 def kind_of(mime_type: str) -> str:

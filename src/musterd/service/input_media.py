@@ -12,9 +12,8 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.media import content_hash
 from musterd.core.records import Input, RunView
 from musterd.declare import BaseComponent, Component
-from musterd.engine.input_media import is_text
 from musterd.engine.resources import Resources
-from musterd.models.media_support import unsupported_media
+from musterd.models.media_support import is_text, unsupported_media
 from musterd.store import blobs
 from musterd.store.database import Database
 

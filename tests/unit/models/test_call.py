@@ -134,7 +134,7 @@ async def test_broken_connections_are_tried_again(error: OSError, waits: list[fl
     assert observer.retries == [(1, 0.5, "The connection to the model's provider failed", True)]
 
 
-@pytest.mark.parametrize("error", [KeyError("choices"), TypeError("x"), ValueError("x")])
+@pytest.mark.parametrize("error", [KeyError("choices"), TypeError("x"), ValueError("x"), AssertionError("x")])
 async def test_nonsense_is_not_tried_again(error: Exception, waits: list[float]) -> None:
     with pytest.raises(ModelFailed, match="could not be read"):
         await Heard().ask(failing(error))
