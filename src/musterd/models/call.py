@@ -35,6 +35,7 @@ from musterd.core.settings import Settings
 from musterd.models.answer_limits import AnswerMeter
 from musterd.models.built_in import BuiltInModel, BuiltInStream
 from musterd.models.call_progress import CallProgress, OnProgress
+from musterd.models.calls_as_text import accepted_by
 from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, explain
 from musterd.models.names import LOCAL, SCRIPTED
 from musterd.models.prices import price
@@ -121,6 +122,7 @@ class ModelCaller:
             first, and while it reads the prompt.
         :raises ModelFailed: there is no answer, or it is larger than allowed. The message is safe for clients.
         """
+        messages = accepted_by(model, messages, parameters)
         if model.system not in _UNPREPARED_PROVIDERS or _has_retry_feedback(messages):
             messages = model.prepare_messages(messages, parameters)
         outcome, started_at = "failed", clock.monotonic()
