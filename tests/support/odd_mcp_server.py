@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 PROGRAM = [sys.executable, "-P", __file__]
@@ -53,6 +53,11 @@ ERRORS = {
     "error -32600": {"code": -32600, "message": "Session terminated"},
     "error with a cause": {"code": 5, "message": "no", "data": {"io.musterd/cause": "not_sent"}},
 }
+FORGETTING = {
+    "application/json": '{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: not initialized"},"id":null}',
+    "text/plain": "Invalid or missing Session ID",
+}
+"""How a server says, with status 400 and a body of this type, that it does not know the first session any more."""
 MALFORMED = {
     "result that is a number": '"result":5',
     "neither result nor error": '"extra":1',
@@ -147,6 +152,25 @@ def serve(kind: str) -> None:
         sys.stdout.flush()
 
 
+def _in_sessions(kind: str, answer: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    """Gives each client a session, and refuses the call of ``odd`` in the first."""
+    from aiohttp import web
+
+    sessions: list[str] = []
+
+    async def answer_in_session(request: web.Request) -> web.StreamResponse:
+        message = await request.json()
+        if message.get("method") == "initialize":
+            sessions.append(str(len(sessions)))
+        elif message.get("params", {}).get("name") == "odd" and request.headers["mcp-session-id"] == "0":
+            return web.Response(status=400, text=FORGETTING[kind], content_type=kind)
+        answered: web.StreamResponse = await answer(request)
+        answered.headers["mcp-session-id"] = sessions[-1]
+        return answered
+
+    return answer_in_session
+
+
 @contextlib.asynccontextmanager
 async def odd_http_server(kind: str, *, as_events: bool = False) -> AsyncIterator[str]:
     """The same over HTTP, in this process; its address."""
@@ -184,7 +208,7 @@ async def odd_http_server(kind: str, *, as_events: bool = False) -> AsyncIterato
         return web.Response(status=405)
 
     app = web.Application()
-    app.router.add_post("/mcp", answer)
+    app.router.add_post("/mcp", _in_sessions(kind, answer) if kind in FORGETTING else answer)
     app.router.add_route("*", "/mcp", rest)
     runner = web.AppRunner(app)
     await runner.setup()

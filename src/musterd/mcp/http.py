@@ -32,6 +32,8 @@ from musterd.mcp.messages import (
 from musterd.mcp.sdk import Sdk
 
 METHOD_NOT_FOUND = -32601
+NO_SESSION = -32000
+"""What many servers answer to a request of a session that they do not know. It stands for other errors as well."""
 SESSION_HEADER = "mcp-session-id"
 EVENT_LINES = 100_000
 """Most lines of an event. A message has at most as many values."""
@@ -119,7 +121,9 @@ class _Exchange:
         if response.status_code < 400 and _kind(response) == "text/event-stream" and request_id is not None:
             return self._stream(response, request_id)
         try:
-            return self._reply(await self._read(request, response, request_id), response)
+            is_in_session = SESSION_HEADER in request.headers and message.get("method") != "initialize"
+            reply = await self._read(response, request_id, is_in_session=is_in_session)
+            return self._reply(reply, response)
         except self._library.TransportError as error:
             return self._reply(error_reply(request_id, Cause.LOST, str(error)))
         finally:
@@ -141,19 +145,24 @@ class _Exchange:
         headers = {"content-type": "text/event-stream"}
         return self._library.Response(200, headers=headers, content=_event(reply, []))
 
-    async def _read(self, request: Any, response: Any, request_id: Json) -> JsonObject:
+    async def _read(self, response: Any, request_id: Json, *, is_in_session: bool) -> JsonObject:
         """The reply in a response that is not an event stream, or an error that says what the response means."""
-        status, message = response.status_code, None
-        if _kind(response) == "application/json" and request_id is not None:
-            try:
-                message = await self._inbox.read(await _body(response, self._inbox))
-            except UnreadableMessage as problem:
-                if status < 400:
-                    return unusable_reply(request_id, str(problem))
+        status, message, content, is_json = response.status_code, None, b"", _kind(response) == "application/json"
+        try:
+            if request_id is not None and (is_json or status == 400):
+                content = await _body(response, self._inbox)
+            if content and is_json:
+                message = await self._inbox.read(content)
+        except UnreadableMessage as problem:
+            if status < 400:
+                return unusable_reply(request_id, str(problem))
         error = message.get("error") if message is not None else None
         code = error.get("code", INTERNAL_ERROR) if isinstance(error, dict) else None
-        if status == 404 and SESSION_HEADER in request.headers and code != METHOD_NOT_FOUND:
+        if is_in_session and status == 404 and code != METHOD_NOT_FOUND:
             return error_reply(request_id, Cause.FORGOTTEN, "it was restarted")
+        # Not as the protocol has it, but widespread: the examples of the TypeScript SDK answer so.
+        if is_in_session and status == 400 and (code == NO_SESSION or b"session" in content.lower()):
+            return error_reply(request_id, Cause.FORGOTTEN, "it does not know the session")
         if status >= 500 and code in (None, INTERNAL_ERROR):
             return error_reply(request_id, Cause.LOST, f"it answered {status}")
         if message is not None and (status < 400 or code is not None):

@@ -21,7 +21,7 @@ from musterd.mcp.limits import Limits
 from musterd.mcp.messages import INLINE_BYTES, MAX_VALUES, OPEN_REQUESTS, Inbox, UnreadableMessage
 from musterd.mcp.sdk import installed
 from tests.support.mcp_server import CONNECT_SECONDS
-from tests.support.odd_mcp_server import BASIC, EVENTS, PROGRAM, RESULTS, odd_http_server
+from tests.support.odd_mcp_server import BASIC, EVENTS, FORGETTING, PROGRAM, RESULTS, odd_http_server
 from tests.unit.mcp.test_servers import CONTEXT
 
 MAX_BYTES = 1_000_000
@@ -345,3 +345,13 @@ async def test_a_short_message_is_read_at_once() -> None:
     for message in messages:
         assert await inbox.read(json.dumps(message).encode()) == message
     assert await inbox.read(b'{"jsonrpc":"2.0","method":"notifications/message","params":{}}') is None
+
+
+@pytest.mark.parametrize("kind", FORGETTING)
+async def test_a_server_that_answers_400_to_a_session_it_forgot_is_called_in_a_new_one(
+    servers: Servers, kind: str
+) -> None:
+    async with odd_http_server(kind) as url:
+        server = MCPServer(name="desk", url=url, connect_seconds=CONNECT_SECONDS)
+        await still_works(servers, server)
+        assert await odd(servers, server) == "fine"
