@@ -53,6 +53,9 @@ FIRST_WAIT_SECONDS = 0.5
 EVENTS_BETWEEN_LOOKS = 4
 """Events of an answer that are handled between two checks of whether other tasks must run."""
 
+_REASONING_DETAILS = ("reasoning_tokens", "thinking_tokens", "thoughts_tokens")
+"""How OpenAI and others, Anthropic, and Gemini call the tokens of reasoning. They are part of the output tokens."""
+
 OnText = Callable[[str, str], None]
 """Called with each delta: text and reasoning. One of them is empty."""
 
@@ -316,7 +319,12 @@ def _usage(usage: RequestUsage) -> Usage:
     return Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
-        reasoning_tokens=usage.details.get("reasoning_tokens", 0) if usage.details else 0,
+        reasoning_tokens=_reasoning_tokens(usage),
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
     )
+
+
+def _reasoning_tokens(usage: RequestUsage) -> int:
+    details = usage.details or {}
+    return usage.output_reasoning_tokens or next((details[name] for name in _REASONING_DETAILS if name in details), 0)

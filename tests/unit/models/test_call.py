@@ -18,13 +18,14 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, FunctionModel
 from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.usage import RequestUsage
 from structlog.testing import capture_logs
 
 from musterd.core import clock
 from musterd.core.errors import ModelFailed
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
-from musterd.models.call import ModelAnswer, ModelCaller
+from musterd.models.call import ModelAnswer, ModelCaller, _usage
 from musterd.models.resolve import close, resolve
 from musterd.models.scripted import ScriptedModel
 from tests.support.loop_clock import LoopClock
@@ -93,6 +94,21 @@ async def test_deltas_are_told_as_they_come() -> None:
     assert answer.usage == Usage(input_tokens=10, output_tokens=5)
     assert answer.first_token_seconds is not None
     assert 0 <= answer.first_token_seconds <= answer.seconds
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        RequestUsage(details={"reasoning_tokens": 7}),
+        RequestUsage(details={"thinking_tokens": 7}),
+        RequestUsage(details={"thoughts_tokens": 7}),
+        RequestUsage(output_reasoning_tokens=7),
+    ],
+    ids=["OpenAI", "Anthropic", "Gemini", "any"],
+)
+async def test_the_tokens_of_reasoning_are_counted(usage: RequestUsage) -> None:
+    assert _usage(usage).reasoning_tokens == 7
+    assert _usage(RequestUsage()).reasoning_tokens == 0
 
 
 async def test_reasoning_is_told_apart() -> None:
