@@ -204,6 +204,7 @@ async def test_gone_is_gone(engines: Engines, receiver: Receiver) -> None:
         (503, "Wed, 01 Jan 2020 00:00:00 GMT", WAITS_SECONDS[0]),
         (503, "9" * 30, 86400),
         (429, "soon", WAITS_SECONDS[0]),
+        (503, "Mon, 01 Jan 2024 00:00:00 +99999999999999", WAITS_SECONDS[0]),
     ],
 )
 async def test_a_receiver_says_when(

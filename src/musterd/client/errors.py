@@ -207,7 +207,7 @@ def retry_after_of(answer: httpx2.Response) -> float:
     text = answer.headers.get("retry-after", "")
     try:
         seconds = float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - clock.now()
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a zone of millions of hours
         return 0.0
     return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
 

@@ -150,7 +150,7 @@ def _retry_after(text: str | None) -> float | None:
         return float(text.strip()[:12])
     try:
         return max(parsedate_to_datetime(text).timestamp() - clock.now(), 0.0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # the last one for a zone of millions of hours
         return None
 
 

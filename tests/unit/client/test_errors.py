@@ -68,6 +68,11 @@ def test_a_program_can_tell_the_codes_of_the_server_apart(code: str, status: int
     assert (error.code, error.status, error.retry_after) == (code, status, 7.0)
 
 
+@pytest.mark.parametrize("when", ["soon", "Mon, 01 Jan 2024 00:00:00 +99999999999999", "nan", ""])
+def test_a_time_that_is_none_is_no_wait(when: str) -> None:
+    assert error_of(answer(429, headers={"retry-after": when})).retry_after == 0
+
+
 def test_the_reference_has_the_codes_of_the_servers_errors() -> None:
     kinds = {kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.RequestError)}
     assert {(kind.code, kind.status) for kind in kinds} <= {(code, int(status)) for code, status in ROWS}
