@@ -74,8 +74,8 @@ def main() -> int:
         model.gate.set()
         cast, database = Path(folder) / "run.cast", f"sqlite:///{folder}/support.db"
         variables = {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": "none"}
-        with child_server(source, Path(folder) / "log", "--db", database, variables=variables) as url:
-            environment = {**os.environ, "TERM": "xterm-256color", "MUSTERD_URL": url}
+        with child_server(source, Path(folder) / "log", "--db", database, variables=variables) as server:
+            environment = {**os.environ, "TERM": "xterm-256color", "MUSTERD_URL": server.url}
             record(["run", TEAM, MESSAGE], environment, cast)
         render = [sys.executable, "-m", "termtosvg", "render", str(cast), str(IMAGE)]
         options = ["--template", "window_frame", "--theme", "gjm8", "--min-frame-duration", str(FRAME_MS)]

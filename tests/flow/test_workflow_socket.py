@@ -366,7 +366,7 @@ async def flood(socket: Socket) -> None:
     :raises ConnectionClosed: it has.
     """
     for _ in range(1000):
-        await socket.connection.ping()
+        _ = await socket.connection.ping()
     await socket.receive_all()
 
 
