@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 
+from musterd.core import clock
 from musterd.core.daemon_threads import DaemonThreads
 
 NAME = contextvars.ContextVar("NAME", default="nobody")
@@ -80,6 +82,40 @@ async def test_a_running_call_continues_if_its_caller_is_cancelled(threads: Daem
     release.set()
     await ended.wait()
     assert await threads.call(lambda: "free again") == "free again"
+
+
+async def test_another_thread_takes_the_place_of_a_call_that_runs_on() -> None:
+    pool, release = DaemonThreads(1, "test", most=2), threading.Event()
+    loop, running = asyncio.get_running_loop(), asyncio.Event()
+
+    def hang() -> None:
+        loop.call_soon_threadsafe(running.set)
+        release.wait()
+
+    async def abandoned(call: "asyncio.Future[None]") -> None:
+        await running.wait()
+        running.clear()
+        call.cancel()
+
+    try:
+        hung, waiting = pool.call(hang), pool.call(lambda: "waited")
+        await abandoned(hung)
+        assert await waiting == "waited"
+        assert await pool.call(lambda: "next") == "next"
+        with capture_logs() as lines:
+            await abandoned(pool.call(hang))
+            late = pool.call(lambda: threading.current_thread().name)  # there are as many threads as there may be
+            await clock.yield_to_others()
+        assert [line["count"] for line in lines] == [2]
+        assert not late.done()
+        release.set()
+        first = await late
+        names = await asyncio.gather(*(pool.call(lambda: threading.current_thread().name) for _ in range(9)))
+        assert {first, *names} <= {"test-1", "test-2"}
+        assert len(set(names)) == 1, "one thread is left"
+    finally:
+        release.set()
+        pool.shutdown()
 
 
 async def test_after_a_shutdown_no_call_is_made(threads: DaemonThreads) -> None:

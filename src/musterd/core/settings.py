@@ -172,7 +172,8 @@ class Settings(BaseSettings):
     max_depth: Count = 5
     """How deeply teams may be nested in a run."""
     tool_threads: Count = 32
-    """Threads for tools that are synchronous functions."""
+    """Threads for tools that are synchronous functions. If functions run on after their time, up to three times as many
+    more."""
     tool_result_bytes: Bytes = 256 * 1024
     """How much of a tool result the model receives."""
     tool_result_stored_bytes: Bytes = 1024 * 1024

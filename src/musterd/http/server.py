@@ -65,6 +65,8 @@ FLUSH_SECONDS = 3.0
 """How long a stop waits until the remaining spans are exported."""
 
 
+THREADS_FACTOR = 4
+"""How many times as many threads there may be as the setting says, if functions of tools run on after their time."""
 MAX_UNKNOWN_IDS = 100
 """How many unknown ids of teams and agents are logged. Requests can contain any number of them."""
 
@@ -96,7 +98,9 @@ class Server:
         self.database.metrics = self.metrics
         self.bus = open_bus(self.database, settings)
         self._servers = Servers(settings)
-        self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
+        self._threads = DaemonThreads(
+            settings.tool_threads, "musterd-tool", most=settings.tool_threads * THREADS_FACTOR
+        )
         self.broadcaster = Broadcaster(settings.stream_buffer_bytes, self.bus, self.metrics)
         # Weak keys, because some components live for one run only.
         self._model_infos: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()
