@@ -69,6 +69,8 @@ def _main(words: list[str], environment: dict[str, str], said: Connection, log: 
     os.dup2(said.fileno(), sys.stdout.fileno())
     with log.open("w") as file:
         os.dup2(file.fileno(), sys.stderr.fileno())
+    # Opened again, as a new process does: the command line configures them, which depends on what they are.
+    sys.stdout, sys.stderr = (open(stream, "w", encoding="utf-8", buffering=1, closefd=False) for stream in (1, 2))  # noqa: SIM115
     from musterd.cli import main
     from musterd.core import faults
 
