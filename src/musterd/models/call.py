@@ -125,9 +125,7 @@ class ModelCaller:
             first, and while it reads the prompt.
         :raises ModelFailed: there is no answer, or it is larger than allowed. The message is safe for clients.
         """
-        messages = accepted_by(model, messages, parameters)
-        if model.system not in _UNPREPARED_PROVIDERS or _has_retry_feedback(messages):
-            messages = model.prepare_messages(messages, parameters)
+        messages = _prepared(model, messages, parameters)
         outcome, started_at = "failed", clock.monotonic()
         budget, retries = self._settings.model_retry_seconds, list[JsonObject]()
         load_seconds: float | None = None
@@ -285,6 +283,14 @@ def _log_cut(model: Model, response: ModelResponse) -> None:
     """Log that the answer ends before its end. What there is of it is used all the same."""
     if (reason := response.finish_reason) in ("length", "content_filter"):
         log.warning("model answer cut off", provider=model.system, model=model.model_name, reason=reason)
+
+
+def _prepared(model: Model, messages: list[ModelMessage], parameters: ModelRequestParameters) -> list[ModelMessage]:
+    """The conversation in the form that the model's provider accepts."""
+    messages = accepted_by(model, messages, parameters)
+    if model.system not in _UNPREPARED_PROVIDERS or _has_retry_feedback(messages):
+        return model.prepare_messages(messages, parameters)
+    return messages
 
 
 def _has_retry_feedback(messages: list[ModelMessage]) -> bool:

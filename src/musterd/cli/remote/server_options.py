@@ -54,7 +54,7 @@ class OwnServer(ServerOptions):
     end: Callable[[], str | None] = field(default=_runs, repr=False)
 
     def require_running(self, _request: object = None) -> None:
-        """Check that it has not ended by itself: nobody starts it again, so a request would be retried in vain.
+        """Check that it has not ended by itself. It is not started again, so a request would be retried in vain.
 
         :raises CommandFailed: it has.
         """
