@@ -174,6 +174,15 @@ async def test_runs_of_a_closed_day_count_when_they_are_imported(tables: AgentOS
     assert [model["count"] for model in last["model_metrics"]] == [3]
 
 
+async def history_of_the_next_run(importing: Importing) -> list[dict[str, Any]]:
+    """The messages of earlier runs that the next run of the session ``s1`` sends."""
+    async with importing.served() as client:
+        data = {"message": "Where was I?", "session_id": "s1", "stream": "false", "user_id": "ann"}
+        answer = (await client.http.post("/agents/weather-agent/runs", data=data)).json()
+        exported = await get(client, f"/runs/{answer['run_id']}/export")
+    return [message for message in exported["run"]["messages"] if message["from_history"]]
+
+
 async def test_the_next_run_of_a_session_sends_its_imported_history(
     tables: AgentOSTables, importing: Importing
 ) -> None:
@@ -181,11 +190,7 @@ async def test_the_next_run_of_a_session_sends_its_imported_history(
     failed = run("agent", "r2", "Fail", "the provider is down", status="ERROR")
     tables.add_session("s1", "agent", [first, failed, run("agent", "r3", "And Rome?", "Rainy")])
     await importing.run()
-    async with importing.served() as client:
-        data = {"message": "Where was I?", "session_id": "s1", "stream": "false", "user_id": "ann"}
-        answer = (await client.http.post("/agents/weather-agent/runs", data=data)).json()
-        exported = await get(client, f"/runs/{answer['run_id']}/export")
-    history = [message for message in exported["run"]["messages"] if message["from_history"]]
+    history = await history_of_the_next_run(importing)
     texts = ["Oslo?", None, "Sunny in Oslo", "Sunny", "And Rome?", "Rainy"]
     assert [message.get("content") for message in history] == texts
     assert history[1]["tool_calls"][0]["function"]["name"] == "get_weather"
@@ -223,11 +228,7 @@ async def test_results_are_found_in_the_formats_of_the_providers(
         stored["messages"] = _with_results_of_gemini(stored["messages"])
     tables.add_session("s1", "agent", [stored])
     await importing.run()
-    async with importing.served() as client:
-        data = {"message": "And now?", "session_id": "s1", "stream": "false", "user_id": "ann"}
-        answer = (await client.http.post("/agents/weather-agent/runs", data=data)).json()
-        exported = await get(client, f"/runs/{answer['run_id']}/export")
-    history = [message for message in exported["run"]["messages"] if message["from_history"]]
+    history = await history_of_the_next_run(importing)
     results = ["Sunny in Oslo", "It is noon"]
     assert [message.get("content") for message in history] == ["Oslo?", None, *results, "Sunny"]
     assert [message["tool_call_id"] for message in history[2:4]] == ["call-get_weather", "call-get_time"]

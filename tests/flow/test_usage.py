@@ -97,7 +97,7 @@ async def test_a_user_gets_the_figures_of_its_own_runs(client: ServerClient, tim
     assert day.figures.runs == {"team": 1}
 
 
-async def test_a_day_that_is_over_is_kept_for_all_whoever_asks(client: ServerClient, times: list[float]) -> None:
+async def test_a_users_request_keeps_a_day_that_is_over_for_all(client: ServerClient, times: list[float]) -> None:
     for session_id in ("s1", "s2"):
         await client.run("hello", session_id=session_id)
     await Records(client.server.database).execute("UPDATE runs SET owner = 'ada' WHERE session_id = 's1'")

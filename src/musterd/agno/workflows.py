@@ -264,7 +264,7 @@ def _with_agno_media(value: Any) -> Any:
 
 def _converted(returned: Any) -> Any:
     """What a function returned, with Agno's results and media as those of musterd."""
-    if isinstance(returned, StepOutput):  # one that it was given
+    if isinstance(returned, StepOutput):  # one of its inputs
         own_media: dict[str, Any] = {name: musterd_media(getattr(returned, name)) for name in _MEDIA}
         return replace(returned, **own_media)
     if not is_from_agno(type(returned)):

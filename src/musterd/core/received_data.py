@@ -12,4 +12,4 @@ on_data: ContextVar[Callable[[], None] | None] = ContextVar("on_data", default=N
 
 
 def ignore() -> None:
-    """For a response whose data nobody waits for."""
+    """For a response whose caller does not wait for data."""

@@ -42,7 +42,7 @@ class Membership:
         self._heartbeat: Heartbeat | None = None
         self._observer = HeartbeatObserver(
             self.worker_id,
-            lambda: clock.monotonic() - self.silent_seconds,
+            lambda: clock.monotonic() if self._heartbeat is None else self._heartbeat.last_beat_at,
             self._locks.is_free,
             settings.dead_seconds,
             settings.beat_seconds,

@@ -42,7 +42,7 @@ def member_prompt(tree: RunTree, run: Assignment, delegated: DelegatedRun) -> st
 def member_messages(
     tree: RunTree, member: Component, this_run: Sequence[tuple[Component, str, str]] = ()
 ) -> Sequence[ModelMessage]:
-    """The history that a member is shown. Media that its model cannot read are replaced by a text.
+    """The history for a member. Media that its model cannot read are replaced by a text.
 
     :param this_run: member, task and answer of each delegation in earlier turns of this run.
     """

@@ -24,8 +24,8 @@ class Server:
         _, name, *ids = request.url.path.split("/")
         rows = self._lists[name]
         if ids:
-            found = [row for row in rows if ids[0] in row.values()]
-            return httpx2.Response(200, json=found[0]) if found else httpx2.Response(404, json={"detail": "None."})
+            matches = [row for row in rows if ids[0] in row.values()]
+            return httpx2.Response(200, json=matches[0]) if matches else httpx2.Response(404, json={"detail": "None."})
         query = request.url.params
         rows = [row for row in rows if query.get("status", row.get("status")) == row.get("status")]
         start = (int(query["page"]) - 1) * PAGE

@@ -32,7 +32,7 @@ export class ApiError extends Error {
 /** The page is at `<prefix>/ui/`, the API at `<prefix>/`. */
 const BASE = new URL("..", document.baseURI.replace(/#.*$/, "")).href;
 
-/** How long a request may take with its answer: a connection can be dead without anybody being told. */
+/** How long a request may take with its answer: a connection can be dead without a sign of it. */
 const LIMIT_SECONDS = 30;
 
 function apiWithin(seconds: number) {

@@ -47,7 +47,7 @@ class IdsInState:
 
 
 def take_over(state: dict[str, Any] | None, context: RunContext) -> None:
-    """Take over the session state that a function put in place of the dict that it was given."""
+    """Take over the session state that a function put in place of the dict that was passed to it."""
     if state is not None and state is not context.session_state:
         context.session_state.clear()
         context.session_state.update(state)

@@ -132,5 +132,5 @@ async def _counted(tx: Tx, day: str, owner: str | None, now: float) -> _Counted 
         return None
     is_past = store.bounds(day)[1] + store.SETTLE_SECONDS <= now
     can_close = is_past and not await store.has_live(tx, day)
-    # A day that can be closed is counted for all users, whoever asks, so that no later request counts it again.
+    # A day that can be closed is counted for all users, so that no later request counts it again.
     return _Counted(day, await store.count(tx, day, None if can_close else owner), can_close)
