@@ -342,7 +342,8 @@ async def state_of(client: ServerClient, seed: Seed, own: dict[str, str]) -> lis
 def same(text: str, seed: Seed) -> str:
     """The words of an answer, whatever ids and requests it speaks of."""
     for known in seed.ids.values():
-        text = text.replace(known, NOBODYS)
+        # As a whole word: "ada" may also be part of a random id.
+        text = re.sub(rf"\b{re.escape(known)}\b", NOBODYS, text)
     text = re.sub(r'"search_time_ms":[0-9.]+', "", text)
     return re.sub(r'"request_id":"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9-]{10}T[0-9:]{8}Z|\d{10}(\.\d+)?', "", text)
 

@@ -1,4 +1,4 @@
-"""Readers that do not keep up: they are cut off, their run goes on, and whoever comes back has everything."""
+"""Subscribers that read late get everything. Those that do not read are disconnected, and their runs continue."""
 
 import asyncio
 import socket
@@ -13,7 +13,12 @@ from tests.support.http import ServerClient, read_frames
 
 RUN = "/teams/demo-team/runs/r1"
 LONG = f'[[TOOL get_weather {{"city": "{"x" * 300_000} today"}}]]'
-SLOW: dict[str, Any] = {"stream_buffer_bytes": 20_000, "disconnect_seconds": 0.05, "delta_seconds": 0.001}
+SLOW: dict[str, Any] = {
+    "stream_buffer_bytes": 20_000,
+    "write_seconds": 0.5,
+    "disconnect_seconds": 0.05,
+    "delta_seconds": 0.001,
+}
 
 
 class Sleeper:
@@ -26,7 +31,7 @@ class Sleeper:
         assert url.port
         self._connection.connect((url.host, url.port))
         self._connection.setblocking(False)
-        form = "Content-Type: application/x-www-form-urlencoded"
+        form = "Connection: close\r\nContent-Type: application/x-www-form-urlencoded"
         self._text = f"{request} HTTP/1.1\r\nHost: localhost\r\n{form}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
 
     async def send(self) -> None:
@@ -55,20 +60,32 @@ def _without_chunks(body: bytes) -> bytes:
     return bytes(content)
 
 
-async def until_dropped(client: ServerClient) -> None:
-    """Until a reader was cut off."""
-    while not client.server.broadcaster.metrics.readers_dropped.values[()]:
+async def until_disconnected(client: ServerClient, run_id: str) -> None:
+    """Until the server has closed the connection of the run's subscriber."""
+    while client.server.broadcaster.has_subscribers(run_id):
         await client.get("/-/live")
 
 
+async def test_a_subscriber_that_reads_late_gets_everything(serve_live: Serve) -> None:
+    async with serve_live(**{**SLOW, "write_seconds": 600}) as client:
+        body = urlencode({"message": LONG, "run_id": "r1", "session_id": "s1"})
+        sleeper = Sleeper(client, "POST /teams/demo-team/runs", body)
+        await sleeper.send()
+        overflows = client.server.broadcaster.metrics.stream_overflows
+        while not overflows.values[()]:
+            await client.get("/-/live")
+        assert await sleeper.wake() == await paged(client)
+
+
 async def test_one_that_started_the_run(serve_live: Serve) -> None:
-    """It was us who closed the connection: that says nothing of the client, so its run is not cancelled."""
+    """The server closed the connection. The client has not left, so its run is not cancelled."""
     async with serve_live(**SLOW) as client:
         hold = client.model.hold("[[TOOL", after=4)  # before the last word of its answer
         body = urlencode({"message": LONG, "run_id": "r1", "session_id": "s1"})
         sleeper = Sleeper(client, "POST /teams/demo-team/runs", body)
         await sleeper.send()
-        await until_dropped(client)
+        await hold.reached.wait()
+        await until_disconnected(client, "r1")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(hold.stopped.wait(), 0.2)
         had = await sleeper.wake()
@@ -89,7 +106,6 @@ async def test_one_that_follows_the_session(serve_live: Serve) -> None:
         await sleeper.send()
         while not client.server.broadcaster._watches:
             await client.get("/-/live")
-        # The run goes on in three parts, because a reader that has read all is not cut off by one event, however long.
         start = client.model.hold("[[TOOL")
         run = await client.begin(LONG, session_id="s1", run_id="r1")
         while not client.server.broadcaster.has_subscribers("r1"):
@@ -98,9 +114,9 @@ async def test_one_that_follows_the_session(serve_live: Serve) -> None:
         end = client.model.hold("[[TOOL", after=4)  # before the last word of its answer
         start.release()
         await end.reached.wait()
+        await until_disconnected(client, "r1")
         end.release()
         assert (await client.ended(run))["status"] == "COMPLETED"
-        await until_dropped(client)
         had = await sleeper.wake()
         assert had == (await paged(client))[: len(had)]
         assert "TeamRunCompleted" not in [event["event"] for event in had]

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from musterd.features.accounts import revocations
 from musterd.features.accounts.service import AccountService
-from tests.flow.test_slow_subscribers import until_dropped
+from tests.flow.test_slow_subscribers import until_disconnected
 from tests.support.app import Serve
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
@@ -458,7 +458,8 @@ async def test_a_client_that_does_not_read_is_dropped_and_may_come_back(serve_li
             async with socket_on(client, sock=connection, max_queue=1, close_timeout=1) as sleeper:
                 await sleeper.receive()
                 await sleeper.send("start-workflow", workflow_id="seq", message=message, run_id="r1", session_id="s1")
-                await until_dropped(client)
+                await sleeper.receive()
+                await until_disconnected(client, "r1")
                 done = await client.get("/workflows/seq/runs/r1", session_id="s1", wait=60)
                 assert done["status"] == "COMPLETED"
                 with pytest.raises(ConnectionClosed):

@@ -135,7 +135,7 @@ class Metrics:
             "memory_updates", "Updates of memories by completed runs, by outcome.", ("outcome",)
         )
         self.removed = Counter("retention_removed", "Runs and sessions that retention in this process removed.")
-        self.readers_dropped = Counter("readers_dropped", "Subscribers that were dropped because they lagged.")
+        self.stream_overflows = Counter("stream_overflows", "How often too much waited in memory for a subscriber.")
         self.webhook_posts = Counter(
             "webhook_posts", "Requests to webhooks, by the outcome of the delivery.", ("outcome",)
         )

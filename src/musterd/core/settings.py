@@ -318,7 +318,7 @@ class Settings(BaseSettings):
     ping_seconds: Seconds = 15
     """Interval of comments on an idle stream."""
     stream_buffer_bytes: Bytes = 4 * 1024 * 1024
-    """How far a subscriber may lag behind a stream before it is dropped. It can resume."""
+    """How much of a stream may wait in memory for a subscriber. One that lags further reads it from the store."""
     stream_gzip: bool = True
     """Whether streams are compressed for clients that accept gzip."""
     disconnect_seconds: Seconds = 10

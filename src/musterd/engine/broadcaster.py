@@ -1,7 +1,7 @@
 """Live event streams: hands stored events to the subscribers in this process.
 
-Subscribers see events only after their commit. A subscriber that does not keep up is dropped; it can read on from the
-store. However many subscribers a run has, each page of the store is fetched once and shared.
+Subscribers see events only after their commit. A subscriber that does not keep up reads on from the store, so that
+little is kept for it. However many subscribers a run has, each page of the store is fetched once and shared.
 """
 
 import asyncio
@@ -82,37 +82,27 @@ class Subscription:
         self._flushes: deque[Flush] = deque()
         self._weight = 0
         self.is_closed = False
-        self.is_dropped = False
         self.is_behind = False
         """Whether the store may have more than was pushed: the subscriber must read there."""
         self.is_accepted = False
         """Whether the run is known to be stored. If so, and it is not found later, it was deleted."""
-        self.on_dropped: Callable[[], object] | None = None
 
     def push(self, flush: Flush) -> None:
-        """Add a flush to the queue; drop the subscriber if it has fallen too far behind."""
+        """Add a flush to the queue, or send the subscriber to the store if too much waits for it."""
         self.is_accepted = True
         self._flushes.append(flush)
         self._weight += flush.weight
         # A subscriber that waits on the bell has taken everything so far: it keeps up, however large this flush is.
         if self._weight > self._broadcaster.buffer_bytes and not self._bell.is_awaited:
-            self._drop()
+            self._broadcaster.metrics.stream_overflows.add()
+            self._flushes.clear()
+            self._weight = 0
+            self.mark_behind()
         else:
             self._bell.ring()
 
-    def _drop(self) -> None:
-        self.is_dropped = True
-        self._broadcaster.metrics.readers_dropped.add()
-        # These flushes are the memory that the limit bounds. The subscriber can read them again from the store.
-        self._flushes.clear()
-        self.close()
-        # The subscriber may be blocked in a send to its client, and reads no flag there: the callback cancels that
-        # send.
-        if self.on_dropped is not None:
-            self.on_dropped()
-
     def mark_behind(self) -> None:
-        """Send the subscriber to the store: another process has written there."""
+        """Send the subscriber to the store: it has events that are not in the queue."""
         self.is_behind = True
         self._bell.ring()
 
@@ -211,9 +201,9 @@ class OtherProcesses(Protocol):
 class Broadcaster:
     """The subscribers of this process by root run, and the callers that wait for a run to settle.
 
-    :param buffer_bytes: how many bytes may wait for a subscriber before it is dropped.
+    :param buffer_bytes: how many bytes may wait for a subscriber before it has to read them from the store.
     :param others: receive the events published here, and send those of runs that are awaited here.
-    :param metrics: counts dropped subscribers.
+    :param metrics: counts how often that happens.
     """
 
     def __init__(self, buffer_bytes: int, others: OtherProcesses, metrics: Metrics | None = None) -> None:
@@ -268,7 +258,7 @@ class Broadcaster:
         """
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None  # it was read before this flush was stored
-            for subscription in tuple(audience.subscriptions):  # a copy: a subscriber that is dropped removes itself
+            for subscription in audience.subscriptions:
                 subscription.push(flush)
         if (waiters := self._waiters.get(root_id)) is not None:
             ended = {event.run_id for event in flush.events if event.kind in END_EVENTS} - {root_id}

@@ -50,7 +50,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
         :param on_signed_in: called when the client has signed in.
         :param on_lost: called when the connection is lost.
         """
-        self._write_limit = WriteLimit(self.transport, limits, self.client)
+        self._write_limit = WriteLimit(self.transport, limits, self.client, lambda: self.scope["state"])
         self._on_signed_in, self._on_lost = on_signed_in, on_lost
         self._timer = self.loop.call_later(limits.header_seconds, self._sign_in_timed_out)
 

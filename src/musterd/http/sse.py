@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import structlog
 from starlette.datastructures import Headers
@@ -14,6 +14,7 @@ from musterd.core.errors import StoreUnavailable, Unauthenticated
 from musterd.core.settings import Settings
 from musterd.http.auth.expiry import validity_in
 from musterd.http.gzip_streams import GzipStream, accepts_gzip
+from musterd.http.write_limit import was_dropped
 from musterd.service.run_feed import FeedReader
 from musterd.service.session_subscription import SessionSubscription
 from musterd.service.subscription import RunSubscription
@@ -25,6 +26,8 @@ RETRY_SECONDS = 1.0
 SLICE_BYTES = 256 * 1024
 """How much is compressed before other tasks of the process may run."""
 
+Reading: TypeAlias = RunSubscription | SessionSubscription | FeedReader
+
 
 class Source(Protocol):
     """The events for one subscriber.
@@ -35,7 +38,7 @@ class Source(Protocol):
     about: dict[str, str]
 
     @property
-    def reading(self) -> RunSubscription | SessionSubscription | FeedReader:
+    def reading(self) -> Reading:
         """The underlying subscription; closed together with the stream."""
         ...
 
@@ -79,33 +82,27 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the source is over, the client disconnects, or the process stops."""
-        task = asyncio.current_task()
-        assert task is not None
         self._negotiate(scope)
         if scope["method"] == "HEAD":
             await self._send_head(send)
             return
-        self._reading.on_dropped(task.cancel)  # the task may be blocked in send()
         self._source.begin()
         disconnected = asyncio.ensure_future(_wait_disconnect(receive))
         # A closed reading ends a wait for events, so that the stream notices the disconnect at once.
-        disconnected.add_done_callback(lambda _: self._reading.close())
+        disconnected.add_done_callback(lambda _: close_reading(self._reading, scope))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await self._send_while_valid(scope, send, disconnected)
             if not disconnected.done():
                 end = b"" if self._gzip is None else self._gzip.end()
                 await send({"type": "http.response.body", "body": end, "more_body": False})
-        except BaseException as error:
+        except BaseException:
             if not disconnected.done():  # the server ends the stream, so cancel-on-disconnect must not apply
                 self._reading.close_by_server()
-            # Only on_dropped, above, may turn a cancel into the end of this stream. Any other cancel is the server's.
-            if not (isinstance(error, asyncio.CancelledError) and self._reading.is_dropped):
-                raise
-            log.warning("subscriber dropped: it did not keep up", **self._source.about)
+            raise
         finally:
             disconnected.cancel()
-            self._reading.close()
+            close_reading(self._reading, scope)
             self._source.end()
 
     async def _send_head(self, send: Send) -> None:
@@ -169,6 +166,14 @@ class EventStream(Response):
     async def _send_piece(self, send: Send, body: bytes) -> None:
         await send({"type": "http.response.body", "body": body, "more_body": True})
         self._sent_at = clock.monotonic()
+
+
+def close_reading(reading: Reading, scope: Scope) -> None:
+    """Close what is read for a request whose connection has ended."""
+    if was_dropped(scope):  # the client has not gone away, so cancel-on-disconnect must not apply
+        reading.close_by_server()
+    else:
+        reading.close()
 
 
 async def _wait_disconnect(receive: Receive) -> None:

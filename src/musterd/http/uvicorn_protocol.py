@@ -66,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, or refuse it if there are too many."""
         super().connection_made(transport)
-        self._write_limit = WriteLimit(transport, self.limits, self.client)
+        self._write_limit = WriteLimit(transport, self.limits, self.client, self._request_state)
         address = self.client[0] if self.client else ""
         refusal = self.open_connections.refusal(address)
         if refusal is not None:
@@ -250,6 +250,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.open_connections.mark_waiting(self)
             if (self._has_body_left or self._is_in_head) and not self._is_closing:
                 self._start_timer(self.limits.header_seconds, self._head_timed_out)
+
+    def _request_state(self) -> dict[str, Any]:
+        return self.cycle.scope["state"] if self._is_serving else {}
 
     def pause_writing(self) -> None:
         """The write buffer is full: the client does not read fast enough."""

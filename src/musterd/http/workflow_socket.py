@@ -34,7 +34,8 @@ from musterd.http.run_requests import StartWorkflowForm
 from musterd.http.run_stream import RunSource, accepted_with_subscription, source_of
 from musterd.http.server import Server
 from musterd.http.socket_protocol import SIGNED_IN
-from musterd.http.sse import RETRY_SECONDS
+from musterd.http.sse import RETRY_SECONDS, close_reading
+from musterd.http.write_limit import was_dropped
 from musterd.service.chosen_run_ids import ChosenRunIds
 from musterd.service.run_ref import RunRef
 from musterd.wire import sse
@@ -47,8 +48,8 @@ SHORT_CHARACTERS = 16 * 1024
 """Longer messages are parsed in a thread, and only those of clients that have signed in."""
 MAX_UNAUTHENTICATED = 16
 """How many messages a client may send before it has signed in."""
-TOO_SLOW, UNAUTHENTICATED = 1013, 1008
-"""Close codes: the client did not keep up; its token is no longer valid."""
+UNAUTHENTICATED = 1008
+"""The close code if the client's token is no longer valid."""
 
 
 def socket_route(server: Server) -> WebSocketRoute:
@@ -95,7 +96,9 @@ class WorkflowSocket:
             pass
         except Unauthenticated as error:
             log.info("socket closed: its client is not signed in", reason=error.message)
-            await self._close(UNAUTHENTICATED, error.message)
+            # Not if the connection was lost meanwhile, which a reader may have noticed first.
+            if self._websocket.application_state is not WebSocketState.DISCONNECTED:
+                await self._websocket.close(UNAUTHENTICATED, error.message)
 
     async def _answer_while_open(self) -> None:
         """Answer messages, and hold the validity of the token that the socket is signed in with now.
@@ -114,7 +117,7 @@ class WorkflowSocket:
                 if signed_in is not None and not _is_same_user(signed_in, self._principal):
                     await self._end_readers(is_closed_by_server=True)
         except WebSocketDisconnect:
-            await self._end_readers(is_closed_by_server=False)
+            await self._end_readers(is_closed_by_server=was_dropped(self._websocket.scope))
             raise
         except BaseException:
             await self._end_readers(is_closed_by_server=True)
@@ -278,24 +281,17 @@ class WorkflowSocket:
         reader.add_done_callback(self._readers.pop)
 
     async def _send_events(self, source: RunSource, in_frame: Callable[[bytes], str]) -> None:
-        reading, task = source.reading, asyncio.current_task()
-        assert task is not None
-        reading.on_dropped(task.cancel)  # the task may be blocked in a send
+        reading = source.reading
         source.begin()
         try:
             await self._send_while_open(source, in_frame)
-        except asyncio.CancelledError:
-            if not reading.is_dropped:
-                raise
-            log.warning("subscriber dropped: it did not keep up", **source.about)
-            await self._close(TOO_SLOW, "The client did not keep up; reconnect.")
         except WebSocketDisconnect:
             pass
         except Exception:
             reading.close_by_server()
             raise
         finally:
-            reading.close()
+            close_reading(reading, self._websocket.scope)
             source.end()
 
     async def _send_while_open(self, source: RunSource, in_frame: Callable[[bytes], str]) -> None:
@@ -323,11 +319,6 @@ class WorkflowSocket:
 
     async def _send_error(self, error: str) -> None:
         await self._send({"event": "error", "error": error})
-
-    async def _close(self, code: int, reason: str) -> None:
-        """Close the socket, unless another reader of it has."""
-        if self._websocket.application_state is not WebSocketState.DISCONNECTED:
-            await self._websocket.close(code, reason)
 
 
 def _is_same_user(before: Principal, now: Principal | None) -> bool:

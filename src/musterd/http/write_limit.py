@@ -1,21 +1,41 @@
 """The time limit for clients that do not read what is sent to them."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import structlog
+from starlette.types import Scope
 
 from musterd.http.connections import ConnectionLimits
 
 log = structlog.get_logger("musterd.http")
 
+_DROPPED = "dropped"
+
+
+def was_dropped(scope: Scope) -> bool:
+    """Whether the server has dropped this connection. Its client may still want what it did not read."""
+    return bool(scope["state"].get(_DROPPED))
+
 
 class WriteLimit:
-    """Drops a connection whose client does not read what is sent to it."""
+    """Drops a connection whose client does not read what is sent to it.
 
-    def __init__(self, transport: asyncio.Transport, limits: ConnectionLimits, client: object) -> None:
+    :param state: returns the ``state`` in the ASGI scope of the request that is answered.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        limits: ConnectionLimits,
+        client: object,
+        state: Callable[[], dict[str, Any]],
+    ) -> None:
         self._transport = transport
         self._limits = limits
         self._client = client
+        self._state = state
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
@@ -44,5 +64,6 @@ class WriteLimit:
             return
         self._timer = None
         log.warning("connection dropped: the client does not read its response", client=self._client)
+        self._state()[_DROPPED] = True
         # Not close(): that would wait until the client has read the rest of the buffer.
         self._transport.abort()

@@ -6,7 +6,7 @@ something was written since the last look. It runs only while there is a reader.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import structlog
 
@@ -31,7 +31,7 @@ the process that writes; so a run may become visible some time after its end."""
 MAX_MISSED = 1000
 """How many unfinished and how many finished runs a reader that comes back gets at most."""
 MAX_WAITING = 5000
-"""How many changes may wait for a reader before it is dropped."""
+"""How many changes may wait for a reader before it is closed."""
 
 
 class FeedReader:
@@ -45,11 +45,9 @@ class FeedReader:
         self._caller = caller
         self._bell = Wakeup()
         self._changes: dict[str, Change] = {}
-        self._on_dropped: Callable[[], object] = lambda: None
         self.has_all = True
         """False: it came back after so many changes that it did not get all of them."""
         self.is_closed = False
-        self.is_dropped = False
 
     @property
     def position(self) -> float:
@@ -61,26 +59,17 @@ class FeedReader:
         """How many approvals wait for a person, as far as this reader sees them."""
         return self._feed.pending_approvals(self._caller)
 
-    def on_dropped(self, callback: Callable[[], object]) -> None:
-        """Call ``callback`` when the reader is dropped, because it may be blocked in a send."""
-        self._on_dropped = callback
-
     def push(self, changes: Iterable[Change]) -> None:
-        """Add the changes that this reader may see."""
+        """Add the changes that this reader may see. Close it if too many wait for it: it can come back."""
         for change in changes:
             if self._caller.may_see(change.owner):
                 self._changes.pop(change.key, None)  # so that the new one comes last
                 self._changes[change.key] = change
         if len(self._changes) > MAX_WAITING and not self._bell.is_awaited:
-            self._drop()
+            self._feed.metrics.stream_overflows.add()
+            self._changes.clear()
+            self.close()
         self._bell.ring()
-
-    def _drop(self) -> None:
-        self.is_dropped = True
-        self._feed.metrics.readers_dropped.add()
-        self._changes.clear()
-        self.close()
-        self._on_dropped()
 
     def take(self) -> list[Change]:
         """Take the changes that have arrived."""

@@ -4,7 +4,7 @@ There is no order across runs. Each run has its own :class:`RunSubscription`, an
 """
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -159,9 +159,7 @@ class SessionSubscription:
         self._named = NamedRuns()
         self._ready: dict[str, None] = {}
         """The ids of the runs that may have something to read, in the order in which it arrived."""
-        self._is_dropped = False
         self._retry_at = math.inf
-        self._on_dropped: Callable[[], object] = lambda: None
         self._is_closed_by_server = False
 
     async def begin(self, cursor: Cursor | None) -> None:
@@ -200,15 +198,6 @@ class SessionSubscription:
     def is_closed(self) -> bool:
         """Whether nothing more will arrive: the process stops, or the session was deleted."""
         return self._watch.is_closed
-
-    @property
-    def is_dropped(self) -> bool:
-        """Whether the subscriber fell too far behind and was dropped."""
-        return self._is_dropped
-
-    def on_dropped(self, callback: Callable[[], object]) -> None:
-        """Call ``callback`` when the subscriber is dropped, because it may be blocked in a send."""
-        self._on_dropped = callback
 
     async def available(self) -> AsyncIterator[tuple[SubscribedRun, Flush]]:
         """The flushes that are available now, run by run. The caller calls ``note`` for each event that it sends."""
@@ -313,24 +302,17 @@ class SessionSubscription:
             bell = RunBell(root.run_id, self._ready, self._bell)
             subscription = RunSubscription(self._resources, root.run_id, bell)
             subscription.start_after(root, after)
-            subscription.on_dropped(self._drop)
             self._connected_clients.enter(root.run_id)
             self._runs[root.run_id] = run = SubscribedRun(root, subscription, after)
             self._named.add(run)
             self._ready[root.run_id] = None
-
-    def _drop(self) -> None:
-        self._is_dropped = True
-        self._on_dropped()
 
     def _leave(self, run: SubscribedRun) -> None:
         if not run.has_left:
             run.has_left = True
             run.subscription.close()
             self._connected_clients.leave(
-                run.root.run_id,
-                is_over=run.has_ended,
-                is_closed_by_server=self._is_closed_by_server or self.is_dropped,
+                run.root.run_id, is_over=run.has_ended, is_closed_by_server=self._is_closed_by_server
             )
 
     @property

@@ -3,7 +3,7 @@
 If another process drives the run, all events are read from the store; the broadcaster signals when there may be more.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 
 from musterd.core import clock
@@ -143,15 +143,6 @@ class RunSubscription:
         """Whether no more live flushes will arrive: the process stops, or the run was deleted."""
         return self._subscription.is_closed
 
-    @property
-    def is_dropped(self) -> bool:
-        """Whether the subscriber fell too far behind and was dropped."""
-        return self._subscription.is_dropped
-
-    def on_dropped(self, callback: Callable[[], object]) -> None:
-        """Call ``callback`` when the subscriber is dropped, because it may be blocked in a send."""
-        self._subscription.on_dropped = callback
-
     async def is_gone(self) -> bool:
         """Whether the run was deleted. False if the database is unavailable."""
         try:
@@ -169,7 +160,7 @@ class RunSubscription:
     @property
     def is_closed_by_server(self) -> bool:
         """Whether this server ended the subscription, so that the client may still want the result."""
-        return self._is_closed_by_server or self.is_dropped
+        return self._is_closed_by_server
 
     def close_by_server(self) -> None:
         """End the subscription although the client is still connected."""

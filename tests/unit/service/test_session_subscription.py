@@ -14,7 +14,7 @@ from tests.support.cpu_time import cpu_at_most
 class ClosedSubscription:
     """The events of a run that had arrived when the process began to stop."""
 
-    is_closed, is_dropped, has_news = True, False, False
+    is_closed, has_news = True, False
 
     def __init__(self, *flushes: Any) -> None:
         self._flushes = flushes
@@ -44,7 +44,6 @@ def subscribed(*runs: SubscribedRun) -> Any:
         _position=Cursor(seq, session_created_at=1.0),
         _cursor_indexes={},
         _is_closed_by_server=False,
-        _is_dropped=False,
         _following=SimpleNamespace(connected_clients=SimpleNamespace(leave=lambda *_, **__: None)),
         _runs={run.root.run_id: run for run in runs},
         _named=NamedRuns(),
