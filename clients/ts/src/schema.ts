@@ -12305,7 +12305,7 @@ export interface operations {
             query: {
                 /** @description The run's session */
                 session_id: string;
-                /** @description Seconds to wait for the run's end, at most 60 */
+                /** @description Seconds to wait for its end, at most MUSTERD_WAIT_MAX_SECONDS */
                 wait?: number | null;
             };
             header?: {
@@ -16830,7 +16830,7 @@ export interface operations {
             query: {
                 /** @description The run's session */
                 session_id: string;
-                /** @description Seconds to wait for the run's end, at most 60 */
+                /** @description Seconds to wait for its end, at most MUSTERD_WAIT_MAX_SECONDS */
                 wait?: number | null;
             };
             header?: {
@@ -18925,7 +18925,7 @@ export interface operations {
                 session_id?: string | null;
                 /** @description `summary`: the run in a few words, without its conversation */
                 view?: components["schemas"]["RunDetailLevel"];
-                /** @description Seconds to wait for the run's end, at most 60 */
+                /** @description Seconds to wait for its end, at most MUSTERD_WAIT_MAX_SECONDS */
                 wait?: number | null;
             };
             header?: {
@@ -27940,7 +27940,7 @@ export interface operations {
     trigger_schedule_schedules__schedule_id__trigger_post: {
         parameters: {
             query?: {
-                /** @description Seconds to wait for the run's end, at most 60 */
+                /** @description Seconds to wait for its end, at most MUSTERD_WAIT_MAX_SECONDS */
                 wait?: number | null;
             };
             header?: {

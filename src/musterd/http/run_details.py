@@ -42,7 +42,7 @@ class RunDetailsQuery(AnyRunQuery):
     view: RunDetailLevel = Field(
         RunDetailLevel.FULL, description="`summary`: the run in a few words, without its conversation"
     )
-    wait: float | None = Field(None, ge=0, description="Seconds to wait for the run's end, at most 60")
+    wait: float | None = Field(None, ge=0, description="Seconds to wait for its end, at most MUSTERD_WAIT_MAX_SECONDS")
 
 
 @operation(

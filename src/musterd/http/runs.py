@@ -59,7 +59,7 @@ BINARY = "application/octet-stream"
 class PollQuery(RunQuery):
     """The query of a poll."""
 
-    wait: float | None = Field(None, ge=0, description="Seconds to wait for the run's end, at most 60")
+    wait: float | None = Field(None, ge=0, description="Seconds to wait for its end, at most MUSTERD_WAIT_MAX_SECONDS")
 
 
 class ComponentRunsQuery(RunQuery):

@@ -150,6 +150,15 @@ def test_lines_say_for_how_long_a_run_waits_to_start(
     assert capsys.readouterr().err == "   2.5 s  … waiting to start\n"
 
 
+def test_lines_repeat_seldom_who_works(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    screen = LineScreen(Outage(), silence_seconds=60)
+    began_at = clock.monotonic()
+    for seconds in (0, 2, 4, 11, 13):
+        monkeypatch.setattr(clock, "monotonic", lambda at=began_at + seconds: at)
+        screen.show_work()
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
 @pytest.fixture
 def outage(monkeypatch: pytest.MonkeyPatch) -> Outage:
     """A server that has not answered for four seconds."""

@@ -1,6 +1,7 @@
 """How a run is shown while it is at work: side by side on a terminal, line by line elsewhere. On standard error."""
 
 import contextlib
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -60,6 +61,7 @@ class LineScreen:
         self._outage = outage
         self._opened_at = clock.monotonic()
         self._started_at: float | None = None
+        self._last_work = ("", -math.inf)
         self._heartbeat = Heartbeat(silence_seconds, self.show_work)
 
     def show(self, event: "Event") -> None:
@@ -81,9 +83,14 @@ class LineScreen:
 
     def show_work(self) -> None:
         """Print a line that says who does what."""
+        words = reconnecting(self._outage) or self.progress.at_work() or WAITING
+        last_words, last_at = self._last_work
+        if words == last_words and clock.monotonic() < last_at + SILENCE_SECONDS:
+            return
+        self._last_work = words, clock.monotonic()
         started_at = self._started_at
         seconds = clock.monotonic() - self._opened_at if started_at is None else clock.now() - started_at
-        _say(max(seconds, 0), f"… {reconnecting(self._outage) or self.progress.at_work() or WAITING}")
+        _say(max(seconds, 0), f"… {words}")
 
 
 class LiveScreen:
