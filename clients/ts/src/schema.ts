@@ -24552,7 +24552,7 @@ export interface operations {
                 db_id?: string | null;
                 /** @description The id of the knowledge base; it may be left out if there is one */
                 knowledge_id?: string | null;
-                /** @description Seconds to wait until its job has ended, at most 60 */
+                /** @description Seconds to wait for its job, at most MUSTERD_WAIT_MAX_SECONDS */
                 wait?: number | null;
             };
             header?: never;
@@ -24977,7 +24977,7 @@ export interface operations {
                 db_id?: string | null;
                 /** @description The id of the knowledge base; it may be left out if there is one */
                 knowledge_id?: string | null;
-                /** @description Seconds to wait until its job has ended, at most 60 */
+                /** @description Seconds to wait for its job, at most MUSTERD_WAIT_MAX_SECONDS */
                 wait?: number | null;
             };
             header?: never;

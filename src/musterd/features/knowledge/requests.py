@@ -70,7 +70,7 @@ class SourceFilesQuery(SourceQuery):
 class ContentQuery(BaseQuery):
     """The query of one content."""
 
-    wait: float | None = Field(None, ge=0, description="Seconds to wait until its job has ended, at most 60")
+    wait: float | None = Field(None, ge=0, description="Seconds to wait for its job, at most MUSTERD_WAIT_MAX_SECONDS")
 
 
 class ContentsQuery(PageQuery, BaseQuery):

@@ -125,7 +125,7 @@ class FiringsQuery(PageQuery):
 class TriggerQuery(Query):
     """The query of a trigger."""
 
-    wait: float | None = Field(None, ge=0, description="Seconds to wait for the run's end, at most 60")
+    wait: float | None = Field(None, ge=0, description="Seconds to wait for its end, at most MUSTERD_WAIT_MAX_SECONDS")
 
 
 class NextQuery(Query):
