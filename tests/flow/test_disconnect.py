@@ -1,4 +1,4 @@
-"""Readers that go away or do not keep up, over real connections."""
+"""Clients that disconnect, over real connections."""
 
 import asyncio
 import gc

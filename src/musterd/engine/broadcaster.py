@@ -1,7 +1,7 @@
 """Live event streams: hands stored events to the subscribers in this process.
 
-Subscribers see events only after their commit. A subscriber that does not keep up reads on from the store, so that
-little is kept for it. However many subscribers a run has, each page of the store is fetched once and shared.
+Subscribers see events only after their commit. A subscriber that does not keep up reads on from the store. Subscribers
+at the same place share a page of the store, which is fetched once.
 """
 
 import asyncio
@@ -90,6 +90,9 @@ class Subscription:
     def push(self, flush: Flush) -> None:
         """Add a flush to the queue, or send the subscriber to the store if too much waits for it."""
         self.is_accepted = True
+        if self.is_behind:  # it will read this flush in the store, because the flush is committed already
+            self._bell.ring()
+            return
         self._flushes.append(flush)
         self._weight += flush.weight
         # A subscriber that waits on the bell has taken everything so far: it keeps up, however large this flush is.

@@ -38,6 +38,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     _parsing: asyncio.Handle | None = None
     _on_lost: Callable[[], object]
     _on_signed_in: Callable[[], object]
+    _was_paused = False  # whether writing was paused since the last ping
     _unparsed = b""
     _second = 0
     _control_frames = 0
@@ -165,9 +166,18 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """The write buffer is full: the client does not read fast enough."""
         super().pause_writing()
+        self._was_paused = True
         self._go_on_reading()  # it pauses reading: each ping would add a pong to the buffer
         if self._write_limit is not None:
             self._write_limit.begin()
+
+    def keepalive_timeout(self) -> None:
+        """No pong has arrived in time: close the connection, unless the ping waited behind what the client reads."""
+        if self._was_paused:  # until it has read that, the limit on writing watches the client
+            self._was_paused = not self.writable.is_set()
+            self.pong_timer = self.loop.call_later(self.ping_timeout or 0.0, self.keepalive_timeout)
+            return
+        super().keepalive_timeout()
 
     def resume_writing(self) -> None:
         """The write buffer has been drained."""

@@ -64,6 +64,7 @@ class WriteLimit:
             return
         self._timer = None
         log.warning("connection dropped: the client does not read its response", client=self._client)
-        self._state()[_DROPPED] = True
+        if not self._transport.is_closing():  # else the client has closed the connection
+            self._state()[_DROPPED] = True
         # Not close(): that would wait until the client has read the rest of the buffer.
         self._transport.abort()

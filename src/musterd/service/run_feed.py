@@ -211,5 +211,5 @@ class RunFeed:
         changes = [Change(self.position, run=run) for run in look.runs]
         changes += [Change(self.position, approval=approval) for approval in look.approvals]
         if changes:
-            for reader in list(self._readers):  # a copy: one that is dropped leaves
+            for reader in list(self._readers):  # a copy: one that is closed leaves
                 reader.push(changes)

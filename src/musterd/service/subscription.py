@@ -70,7 +70,8 @@ class RunSubscription:
         """The stored flushes that were not read yet."""
         # Clear the flag before reading: a flush that is stored during the read sets it again.
         self._subscription.is_behind = False
-        while True:
+        # A closed subscription has no client any more, or its run was deleted and another one may have its id.
+        while not self.is_closed:
             read = partial(self._read_after, self._last_index)
             try:
                 broadcaster = self._resources.broadcaster
