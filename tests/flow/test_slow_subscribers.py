@@ -120,3 +120,9 @@ async def test_one_that_follows_the_session(serve_live: Serve) -> None:
         had = await sleeper.wake()
         assert had == (await paged(client))[: len(had)]
         assert "TeamRunCompleted" not in [event["event"] for event in had]
+
+
+async def test_one_long_event_is_no_overflow_for_a_client_that_reads(serve_live: Serve) -> None:
+    async with serve_live(stream_buffer_bytes=100_000) as client:
+        stream = await client.stream(f"[[SAY {'x' * 500_000}]]")
+        assert len(stream.one("TeamRunCompleted")["content"]) == 500_000
