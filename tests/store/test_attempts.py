@@ -6,7 +6,7 @@ import pytest
 
 from musterd.core.errors import LeaseLost
 from musterd.core.events import Event, EventKind
-from musterd.core.records import Output, RunRow, StepState, Usage
+from musterd.core.records import Output, RunRow, StepKind, StepState, Usage
 from musterd.core.states import RunState
 from musterd.store import claims, journal, workers
 from musterd.store.attempt_writes import Batch, CancelStored, MemberRecord
@@ -83,6 +83,8 @@ async def test_progress_forgets_the_crashes_before_it(records: Records) -> None:
     (again,) = await records.claim()
     await records.append(again, events=[delta("r1")], steps=[step(again, "t0/c0", StepState.STARTED)])
     assert (await records.row("r1")).crashes == 1, "an intent is no progress"
+    await records.append(again, steps=[step(again, "t0/model", StepState.CANCELLED, kind=StepKind.MODEL)])
+    assert (await records.row("r1")).crashes == 1, "a model call that was stopped is made again"
     await records.append(again, steps=[step(again, "t0/c0")])
     assert (await records.row("r1")).crashes == 0
 

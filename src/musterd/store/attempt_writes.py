@@ -182,8 +182,11 @@ class Batch:
 
     @property
     def has_ended_steps(self) -> bool:
-        """Whether the batch stores a step with a result. Then the run made progress, and its crash count is reset."""
-        return any(step.state is not StepState.STARTED for step in self.steps)
+        """Whether the batch stores a step that ended. Then the run made progress, and its crash count is reset.
+
+        A model call that was stopped is no progress: a later attempt makes it again.
+        """
+        return any(step.state not in (StepState.STARTED, StepState.CANCELLED) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
