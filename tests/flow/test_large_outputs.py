@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from musterd import Parallel, Step, StepInput, Workflow
+from musterd.engine.broadcaster import Stored
+from musterd.service import subscription
 from tests.support.app import Sample, Serve
 from tests.support.http import ServerClient, read_stream
 
@@ -65,6 +67,26 @@ async def test_streams_and_pages_show_the_same(client: ServerClient) -> None:
     assert page["events"] == live.events
     assert replayed == live.events[4:]
     assert {len(event["content"]) for event in live.all("StepCompleted")} == {LARGE}
+
+
+async def test_pages_of_large_contents_end_early(client: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = await client.stream("hello", to=PATH, session_id="s1")
+    run_id = live.events[0]["run_id"]
+    read = list[int]()
+    stored_after = subscription.stored_after
+
+    async def counted(*args: Any) -> Stored:
+        page = await stored_after(*args)
+        read.append(len(page.flushes))
+        return page
+
+    monkeypatch.setattr(subscription, "CONTENT_CHARACTERS", 1)
+    monkeypatch.setattr(subscription, "stored_after", counted)
+    resumed = await client.http.post(
+        f"/{PATH}/runs/{run_id}/resume", data={"session_id": "s1", "last_event_index": "-1"}
+    )
+    assert [event for event in read_stream(resumed.text) if "event_index" in event] == live.events
+    assert len(read) > 1  # without the limit it is one page
 
 
 async def test_a_poll_with_the_tag_of_a_run_reads_nothing_large(client: ServerClient) -> None:

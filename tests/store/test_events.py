@@ -35,6 +35,21 @@ async def test_reading_on_from_any_index(records: Records, limit: int) -> None:
         assert read == texts[after + 1 :]
 
 
+async def test_a_page_of_long_flushes_ends_early(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(events, "PAGE_CHARACTERS", 1)
+    texts = await stored(records, 1, 2, 3, 1)
+    first = await records.database.read(of_run(events.after, "r1", -1, 1000))
+    second = await records.database.read(of_run(events.after, "r1", first.last_index, 1000))
+    last = await records.database.read(of_run(events.after, "r1", second.last_index, 1000))
+    assert [(len(page.flushes), page.last_index, page.is_last) for page in (first, second, last)] == [
+        (2, 2, False),
+        (2, 6, False),
+        (0, 6, True),
+    ]
+    assert [event.data["text"] for page in (first, second) for _, flush in page.flushes for event in flush] == texts
+
+
 async def test_another_run_has_other_events(records: Records) -> None:
     await stored(records, 2)
     assert await records.events("r2") == []

@@ -20,6 +20,8 @@ from musterd.store.database import Database
 from musterd.store.shards import SessionTx
 
 PAGE_FLUSHES = 200
+CONTENT_CHARACTERS = 4 * 1024 * 1024
+"""A page ends after so many characters of contents, so that long ones do not fill the memory."""
 LONG_BYTES = 256 * 1024
 """Longer pages are decoded in a thread, because other requests of this process wait meanwhile."""
 
@@ -175,20 +177,34 @@ class RunSubscription:
 
 async def contents_of(database: Database, session_id: str, root_id: str, events: Iterable[Event]) -> Mapping[str, str]:
     """The contents that events of a tree refer to, by path."""
-    paths = paths_of(at for event in events for at in places_in_event(event))
-    if not paths:
-        return {}
-    return await database.scan(lambda tx: step_contents.of_tree(SessionTx(tx, session_id), root_id, paths))
+    return await _contents(database, session_id, root_id, _paths_in(events))
 
 
 async def stored_after(
     database: Database, session_id: str, root_id: str, after: int, limit: int = PAGE_FLUSHES
 ) -> Stored:
-    """Up to ``limit`` stored flushes of a run after event index ``after``, with the contents that they refer to."""
-    rows = await database.fetch(lambda tx: events.rows_after(SessionTx(tx, session_id), root_id, after, limit))
-    is_long = sum(len(row["payload"]) for row in rows) > LONG_BYTES
-    decode = partial(events.page_of, rows, after, limit)
-    page = await in_thread(decode) if is_long else decode()
-    contents = await contents_of(database, session_id, root_id, (event for _, flush in page.flushes for event in flush))
-    flushes = [Flush(first_index, flush_events, contents) for first_index, flush_events in page.flushes]
+    """Up to ``limit`` stored flushes of a run after event index ``after``, with the contents that they refer to.
+
+    The page has fewer of them if they, or the contents, are long.
+    """
+    encoded = await database.fetch(lambda tx: events.encoded_page(SessionTx(tx, session_id), root_id, after, limit))
+    is_long = encoded.characters > LONG_BYTES
+    page = await in_thread(partial(events.decoded_page, encoded)) if is_long else events.decoded_page(encoded)
+    contents, flushes = dict[str, str](), list[Flush]()
+    for first_index, flush_events in page.flushes:
+        if sum(map(len, contents.values())) >= CONTENT_CHARACTERS:
+            return Stored(flushes, first_index - 1, is_last=False)
+        if paths := _paths_in(flush_events) - contents.keys():
+            contents |= await _contents(database, session_id, root_id, paths)
+        flushes.append(Flush(first_index, flush_events, contents))
     return Stored(flushes, page.last_index, page.is_last)
+
+
+def _paths_in(events: Iterable[Event]) -> set[str]:
+    return paths_of(at for event in events for at in places_in_event(event))
+
+
+async def _contents(database: Database, session_id: str, root_id: str, paths: set[str]) -> dict[str, str]:
+    if not paths:
+        return {}
+    return await database.scan(lambda tx: step_contents.of_tree(SessionTx(tx, session_id), root_id, paths))

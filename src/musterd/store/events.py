@@ -29,6 +29,10 @@ LAST_PAUSE = Statement(
        ORDER BY first_index DESC LIMIT 1""",
 )
 PAGE_FLUSHES = 200
+PAGE_CHARACTERS = 1024 * 1024
+"""A page ends after so many characters of stored flushes, so that long ones do not fill the memory."""
+READ_AT_ONCE = 25
+"""How many flushes a statement reads before their length is looked at."""
 KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
 
 
@@ -59,24 +63,54 @@ class Page:
     is_last: bool
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedPage:
+    """The rows of a page, which :func:`decoded_page` decodes.
+
+    :param after_index: the index after which the events are read.
+    :param characters: the length of the stored flushes.
+    :param is_last: whether no more events were stored.
+    """
+
+    rows: list[Row]
+    after_index: int
+    characters: int
+    is_last: bool
+
+
 async def after(tx: SessionTx, root_id: str, index: int, limit: int) -> Page:
-    """The events after ``index`` of up to ``limit`` stored flushes.
+    """The events after ``index`` of up to ``limit`` stored flushes, of fewer if they are long.
 
     Events of kinds that only a newer version knows are skipped; their indexes stay unused.
     """
-    return page_of(await rows_after(tx, root_id, index, limit), index, limit)
+    return decoded_page(await encoded_page(tx, root_id, index, limit))
 
 
-async def rows_after(tx: SessionTx, root_id: str, index: int, limit: int) -> Sequence[Row]:
-    """The rows from which :func:`page_of` decodes the events after ``index``."""
-    return await tx.all(AFTER, {"root_id": root_id, "start": index + 1, "limit": limit})
+async def encoded_page(tx: SessionTx, root_id: str, index: int, limit: int) -> EncodedPage:
+    """The page of :func:`after` as it is stored."""
+    rows, next_index, characters = list[Row](), index + 1, 0
+    while len(rows) < limit and characters < PAGE_CHARACTERS:
+        at_once = min(READ_AT_ONCE, limit - len(rows))
+        more = await tx.all(AFTER, {"root_id": root_id, "start": next_index, "limit": at_once})
+        rows += more
+        characters += sum(len(row["payload"]) for row in more)
+        if len(more) < at_once:
+            return EncodedPage(rows, index, characters, is_last=True)
+        next_index = _next_index(more[-1])
+    return EncodedPage(rows, index, characters, is_last=False)
 
 
-def page_of(rows: Sequence[Row], index: int, limit: int) -> Page:
-    """The events after ``index`` of the rows of up to ``limit`` flushes. Parameters as of :func:`rows_after`."""
-    flushes = [part for row in rows for part in decoded(int(row["first_index"]), row["payload"], index)]
-    last_index = int(rows[-1]["first_index"]) + int(rows[-1]["count"]) - 1 if rows else index
-    return Page(flushes, last_index, is_last=len(rows) < limit)
+def decoded_page(page: EncodedPage) -> Page:
+    """The events of a page."""
+    flushes, last_index = list[tuple[int, list[Event]]](), page.after_index
+    for row in page.rows:
+        flushes += decoded(int(row["first_index"]), row["payload"], last_index)
+        last_index = _next_index(row) - 1
+    return Page(flushes, last_index, page.is_last)
+
+
+def _next_index(row: Row) -> int:
+    return int(row["first_index"]) + int(row["count"])
 
 
 def encoded(events: Sequence[Event]) -> str:
