@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
@@ -30,6 +31,20 @@ async def test_a_stream_that_everybody_left_is_cancelled(serve_live: Serve) -> N
         body = await client.ended(receipt("r1", "s1"))
         assert (body["status"], body["content"]) == ("CANCELLED", "Echo: ")
         assert body["cancel"]["by"] == "disconnect"
+
+
+async def test_a_stream_whose_client_has_sent_another_request_and_left(serve_live: Serve) -> None:
+    async with serve_live(**GRACE) as client:
+        hold = client.model.hold("wait", after=1)
+        url, body = client.http.base_url, urlencode({"message": "wait", "run_id": "r1", "session_id": "s1"})
+        _, connection = await asyncio.open_connection(url.host, url.port)
+        head = f"Host: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}"
+        next_request = "GET /-/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        connection.write(f"POST /teams/demo-team/runs HTTP/1.1\r\n{head}\r\n\r\n{body}{next_request}".encode())
+        await hold.reached.wait()
+        connection.close()
+        await hold.stopped.wait()
+        assert (await client.ended(receipt("r1", "s1")))["cancel"]["by"] == "disconnect"
 
 
 async def test_a_stream_that_everybody_left_in_an_outage_is_cancelled_after_it(

@@ -13,7 +13,8 @@ from typing import Any
 
 import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from musterd.core import clock
 from musterd.core.errors import AddressTooLong, BadRequest, HeadTooLarge, RequestError, RequestTimeout, Unavailable
@@ -53,6 +54,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _refusal: RequestError | None = None
+    _served: RequestResponseCycle | None = None  # the request being answered; uvicorn's "cycle" is the newest one
     _is_closing = False
     _is_in_head = False
     _had_request = False
@@ -83,6 +85,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._write_limit.end()
         super().connection_lost(exc)
+        if self._served is not None and self._served is not self.cycle:  # another request waits behind it
+            self._served.disconnected = True
+            self._served.message_event.set()
 
     def leave(self) -> None:
         """Make room for another connection; no request is active on this one.
@@ -191,6 +196,9 @@ class BoundedProtocol(HttpToolsProtocol):
             on_signed_in=lambda: self.open_connections.mark_active(self),
             on_lost=lambda: self.open_connections.remove(self),
         )
+        if self.flow.write_paused:  # by an earlier answer; the transport tells the socket alone when that was read
+            self._write_limit.end()
+            socket.pause_writing()
         if more:
             socket.data_received(more)
 
@@ -251,8 +259,12 @@ class BoundedProtocol(HttpToolsProtocol):
             if (self._has_body_left or self._is_in_head) and not self._is_closing:
                 self._start_timer(self.limits.header_seconds, self._head_timed_out)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _request_state(self) -> dict[str, Any]:
-        return self.cycle.scope["state"] if self._is_serving else {}
+        return self._served.scope["state"] if self._served is not None else {}
 
     def pause_writing(self) -> None:
         """The write buffer is full: the client does not read fast enough."""
