@@ -15,10 +15,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from musterd.features.accounts import revocations
 from musterd.features.accounts.service import AccountService
+from musterd.http.event_frames import RunFrames
 from tests.flow.test_slow_subscribers import until_disconnected
 from tests.support.app import Serve
 from tests.support.held_model import HeldModel
-from tests.support.http import ServerClient
+from tests.support.http import Receipt, ServerClient
 from tests.support.tokens import SHORT_SECONDS, Issuer, public_pem, rsa_key, shortly_before_the_end
 from tests.support.workflows import workflow_sample
 
@@ -118,6 +119,20 @@ async def test_a_run_is_the_same_as_in_other_streams(serve_live: Serve) -> None:
         assert [event["event_index"] for event in (await _replayed(socket, run_id, last_event_index=3))[1:]] == [
             event["event_index"] for event in events[4:]
         ]
+
+
+async def test_a_reader_that_fails_is_told_in_a_frame(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: Any) -> Any:
+        raise RuntimeError("cannot be rendered")
+
+    monkeypatch.setattr(RunFrames, "of", fail)
+    async with served(serve_live) as client, socket_on(client) as socket:
+        await socket.receive()
+        error = await socket.ask("start-workflow", workflow_id="seq", message="hello", session_id="s1", run_id="r1")
+        assert error == {"event": "error", "error": "Internal server error"}
+        assert await socket.ask("ping") == {"event": "pong"}
+        run = await client.ended(Receipt("r1", "s1", ""), "workflows/seq")
+        assert run["status"] == "COMPLETED"
 
 
 async def _replayed(socket: Socket, run_id: str, **fields: Any) -> list[dict[str, Any]]:

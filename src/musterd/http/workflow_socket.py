@@ -6,7 +6,7 @@ Frames are those of AgentOS: the events of a run that was started here are SSE t
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any
 
 import structlog
@@ -48,6 +48,8 @@ SHORT_CHARACTERS = 16 * 1024
 """Longer messages are parsed in a thread, and only those of clients that have signed in."""
 MAX_UNAUTHENTICATED = 16
 """How many messages a client may send before it has signed in."""
+ABNORMAL_CLOSURE = 1006
+"""The close code of a connection that was lost (RFC 6455, section 7.1.5)."""
 UNAUTHENTICATED = 1008
 """The close code if the client's token is no longer valid."""
 
@@ -96,8 +98,7 @@ class WorkflowSocket:
             pass
         except Unauthenticated as error:
             log.info("socket closed: its client is not signed in", reason=error.message)
-            # Not if the connection was lost meanwhile, which a reader may have noticed first.
-            if self._websocket.application_state is not WebSocketState.DISCONNECTED:
+            if self._is_open:
                 await self._websocket.close(UNAUTHENTICATED, error.message)
 
     async def _answer_while_open(self) -> None:
@@ -287,9 +288,11 @@ class WorkflowSocket:
             await self._send_while_open(source, in_frame)
         except WebSocketDisconnect:
             pass
-        except Exception:
+        except Exception as error:  # as in _act
+            log.exception("a reader of a socket failed", exc_info=error, **source.about)
             reading.close_by_server()
-            raise
+            with suppress(WebSocketDisconnect):
+                await self._send_error("Internal server error")
         finally:
             close_reading(reading, self._websocket.scope)
             source.end()
@@ -309,13 +312,26 @@ class WorkflowSocket:
         try:
             async for body in source.available():
                 for frame in body.split(b"\n\n")[:-1]:
-                    await self._websocket.send_text(in_frame(frame + b"\n\n"))
+                    await self._send_text(in_frame(frame + b"\n\n"))
         except StoreUnavailable:
             return False
         return True
 
     async def _send(self, message: JsonObject) -> None:
-        await self._websocket.send_text(jsontext.dumps(message))
+        await self._send_text(jsontext.dumps(message))
+
+    async def _send_text(self, text: str) -> None:
+        """Send a text.
+
+        :raises WebSocketDisconnect: the connection is lost, which another sender may have noticed first.
+        """
+        if not self._is_open:
+            raise WebSocketDisconnect(ABNORMAL_CLOSURE)
+        await self._websocket.send_text(text)
+
+    @property
+    def _is_open(self) -> bool:
+        return self._websocket.application_state is not WebSocketState.DISCONNECTED
 
     async def _send_error(self, error: str) -> None:
         await self._send({"event": "error", "error": error})
