@@ -7,9 +7,10 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core import jsontext
+from musterd.core import jsontext, long_json
+from musterd.core.threads import in_thread
 from musterd.http.parameters import Headers
-from musterd.http.responses import JSON
+from musterd.http.responses import JSON, answer_in_pieces
 
 
 class EntityTagHeaders(Headers):
@@ -29,17 +30,25 @@ def has_tag(if_none_match: str | None, tag: str) -> bool:
     return any(item.strip().removeprefix("W/") in ("*", tag) for item in if_none_match.split(","))
 
 
-def tagged_answer(request: Request, value: Any) -> Response:
-    """A JSON response with a weak tag, or 304.
+async def tagged_answer(request: Request, value: Any) -> Response:
+    """A JSON response with a weak tag, or 304. While a long one is written, other requests are answered.
 
     The answer is computed in any case, so the tag saves its transfer and its parsing by the client.
     """
-    content = jsontext.dumps(value).encode("utf-8", "replace")
-    tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+    is_long = long_json.characters_of(value) > long_json.LONG_BYTES
+    pieces, tag = await in_thread(_tagged_pieces, value) if is_long else _tagged_pieces(value)
     headers = {"Cache-Control": "no-cache", "ETag": f"W/{tag}"}
     if has_tag(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers, media_type=JSON)
+    return answer_in_pieces(pieces, headers) if is_long else Response(pieces[0], headers=headers, media_type=JSON)
+
+
+def _tagged_pieces(value: Any) -> tuple[list[bytes], str]:
+    pieces = long_json.pieces(value)
+    digest = hashlib.blake2b(digest_size=12)
+    for piece in pieces:
+        digest.update(piece)
+    return pieces, f'"{digest.hexdigest()}"'
 
 
 def run_tag(version: int, progress: Any, *, view: str = "") -> str:

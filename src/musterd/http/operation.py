@@ -35,7 +35,7 @@ from musterd.http.auth.scopes import Handler, caller_of
 from musterd.http.entity_tags import EntityTagHeaders, tagged_answer
 from musterd.http.parameters import Body, Headers, Query
 from musterd.http.paths import path_identifier, path_number
-from musterd.http.responses import json_answer
+from musterd.http.responses import answer_of
 from musterd.http.run_components import component_of
 from musterd.http.server import Server
 
@@ -131,10 +131,10 @@ class Operation:
             del arguments  # a handler that answers slowly can drop its body, which may be an upload of many megabytes
             answer = await answering
             if self.is_tagged:
-                return tagged_answer(request, answer)
+                return await tagged_answer(request, answer)
             if answer is None:
                 return Response(status_code=204)
-            return answer if isinstance(answer, Response) else json_answer(answer)
+            return answer if isinstance(answer, Response) else await answer_of(answer)
 
         return handle
 

@@ -19,6 +19,13 @@ def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = 
     return Response(content, status_code=status, headers=headers, media_type=JSON)
 
 
+async def answer_of(value: Any) -> Response:
+    """A JSON response. While a long one is written, other requests are answered."""
+    if long_json.characters_of(value) <= long_json.LONG_BYTES:
+        return json_answer(value)
+    return answer_in_pieces(await in_thread(long_json.pieces, value), {})
+
+
 async def answer_with_runs(
     render: Callable[[], Any], views: Sequence[RunView], headers: dict[str, str] | None = None
 ) -> Response:
@@ -29,9 +36,13 @@ async def answer_with_runs(
     """
     if sum(view.characters for view in views) <= long_json.LONG_BYTES:
         return json_answer(render(), headers=headers)
-    pieces = await in_thread(lambda: long_json.pieces(render()))
+    return answer_in_pieces(await in_thread(lambda: long_json.pieces(render())), headers or {})
+
+
+def answer_in_pieces(pieces: list[bytes], headers: dict[str, str]) -> Response:
+    """A JSON response whose text is sent piece by piece."""
     length = {"Content-Length": str(sum(map(len, pieces)))}
-    return StreamingResponse(_sent(pieces), headers={**(headers or {}), **length}, media_type=JSON)
+    return StreamingResponse(_sent(pieces), headers={**headers, **length}, media_type=JSON)
 
 
 async def _sent(pieces: list[bytes]) -> AsyncIterator[bytes]:
