@@ -227,6 +227,21 @@ async def test_a_job_is_one_process_until_its_row_is_gone(database: Database) ->
     assert (again.attempts, again.crashes) == (3, 1)
 
 
+async def test_owners_take_turns(database: Database) -> None:
+    for number in range(3):
+        await add(database, f"doc {number}", "ada")
+    await add(database, "doc", "bob")
+    await add(database, "shared")
+    order, owner = list[str](), None
+    for _ in range(5):
+        job = await database.write(partial(store.claim, served=["docs"], worker="w1", now=1.0, after_owner=owner))
+        assert job is not None
+        order.append(job.id)
+        owner = job.owner
+        await database.write(lambda tx, job=job: store.delete(tx, job, 1.0))  # type: ignore[misc]
+    assert order == ["id-doc 0-ada", "id-doc-bob", "id-shared-None", "id-doc 1-ada", "id-doc 2-ada"]
+
+
 async def test_a_job_that_its_process_has_kept_is_resumed_unless_another_one_has_it(database: Database) -> None:
     await add(database, "doc")
     for worker in ("w1", "w2"):

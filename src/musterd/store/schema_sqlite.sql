@@ -547,7 +547,7 @@ CREATE INDEX contents_kind ON contents (knowledge_id, kind, id) WHERE status <> 
 
 CREATE INDEX contents_changed ON contents (knowledge_id, changed_version);
 
-CREATE INDEX contents_jobs ON contents (created_at, id) WHERE status IN ('queued', 'reading', 'embedding');
+CREATE INDEX contents_jobs ON contents ((COALESCE(owner, '')), created_at, id) WHERE status IN ('queued', 'reading', 'embedding');
 
 CREATE INDEX contents_stale ON contents (id) WHERE is_stale = 1;
 

@@ -67,6 +67,7 @@ class Ingestion:
         self._database = resources.database
         self._knowledge = knowledge
         self._job: Content | None = None
+        self._last_owner: str | None = None
 
     async def work(self) -> None:
         """Do jobs until there is none left."""
@@ -99,7 +100,13 @@ class Ingestion:
         worker = self._resources.worker
         if not await self._database.read(lambda tx: store.has_job(tx, self._knowledge, worker)):
             return None
-        return await self._database.write(lambda tx: store.claim(tx, self._knowledge, worker, clock.now()))
+        after = self._last_owner
+        job = await self._database.write(
+            lambda tx: store.claim(tx, self._knowledge, worker, clock.now(), after_owner=after)
+        )
+        if job is not None:
+            self._last_owner = job.owner
+        return job
 
     async def _do(self, job: Content) -> None:
         knowledge = self._knowledge[job.knowledge_id]

@@ -108,10 +108,14 @@ STALE = Statement("contents_stale", "SELECT id FROM contents WHERE is_stale = 1 
 SET_STALE = Statement("content_set_stale", "UPDATE contents SET is_stale = :is_stale WHERE id = :id")
 
 # An expression in place of the column, so that SQLite uses the index of unfinished contents.
-_CLAIMABLE = f"""SELECT id FROM contents WHERE {_UNFINISHED} AND IN_LIST(knowledge_id || '', :served) AND {_IS_FREE}
-                 ORDER BY created_at, id LIMIT 1"""
-CLAIMABLE = Statement("content_claimable", _CLAIMABLE)
-LOCK_CLAIMABLE = Statement("content_lock_claimable", f"{_CLAIMABLE} SKIP_LOCKED_ROWS")
+_CLAIMABLE = f"""SELECT id FROM contents
+                 WHERE {_UNFINISHED} AND IN_LIST(knowledge_id || '', :served) AND {_IS_FREE}"""
+_FIRST = "ORDER BY COALESCE(owner, ''), created_at, id LIMIT 1"
+CLAIMABLE = Statement("content_claimable", f"{_CLAIMABLE} {_FIRST}")
+LOCK_CLAIMABLE = Statement("content_lock_claimable", f"{CLAIMABLE.text} SKIP_LOCKED_ROWS")
+LOCK_CLAIMABLE_AFTER = Statement(
+    "content_lock_claimable_after", f"{_CLAIMABLE} AND COALESCE(owner, '') > :after_owner {_FIRST} SKIP_LOCKED_ROWS"
+)
 CLAIM = Statement(
     "content_claim",
     """UPDATE contents SET attempts = attempts + 1, crashes = crashes + CASE WHEN worker IS NULL THEN 0 ELSE 1 END,
@@ -395,12 +399,19 @@ async def has_job(tx: Tx, served: Collection[str], worker: str) -> bool:
     return await tx.one(CLAIMABLE, {"served": jsontext.dumps(sorted(served)), "worker": worker}) is not None
 
 
-async def claim(tx: Tx, served: Collection[str], worker: str, now: float) -> Content | None:
-    """Take up the job that waits longest. A process that did not end its job counts as a crash of it.
+async def claim(
+    tx: Tx, served: Collection[str], worker: str, now: float, *, after_owner: str | None = None
+) -> Content | None:
+    """Take up the oldest job of the next owner. A process that did not end its job counts as a crash of it.
+
+    Owners take turns in the order of their ids, so that many documents of one do not hold up those of others.
 
     :param served: the knowledge bases that this process declares.
+    :param after_owner: the owner of the last job; None: documents that all users share.
     """
-    row = await tx.one(LOCK_CLAIMABLE, {"served": jsontext.dumps(sorted(served)), "worker": worker})
+    params = {"served": jsontext.dumps(sorted(served)), "worker": worker}
+    row = await tx.one(LOCK_CLAIMABLE_AFTER, {**params, "after_owner": after_owner or ""})
+    row = row or await tx.one(LOCK_CLAIMABLE, params)
     if row is None:
         return None
     claimed = await tx.one(CLAIM, {"id": row["id"], "worker": worker, "now": now})

@@ -73,7 +73,8 @@ def _create_contents() -> None:
     index("contents", "status", ["knowledge_id", "status", "id"], exists)
     index("contents", "kind", ["knowledge_id", "kind", "id"], exists)
     index("contents", "changed", ["knowledge_id", "changed_version"])
-    index("contents", "jobs", ["created_at", "id"], "status IN ('queued', 'reading', 'embedding')")
+    is_unfinished = "status IN ('queued', 'reading', 'embedding')"
+    index("contents", "jobs", [sa.text("(COALESCE(owner, ''))"), "created_at", "id"], is_unfinished)
     index("contents", "stale", ["id"], "is_stale = 1")
 
 
