@@ -208,6 +208,20 @@ test("events show the model call that is out, which no step has yet", () => {
   expect(shipping.note).toBe("writing");
 });
 
+test("one bar shows all tries of a call, also of those that failed in the middle of their answers", () => {
+  const feed = new RunFeed("run-4417");
+  const superseded = [{ run_id: "run-4417", from_event_index: 0 }];
+  feed.apply([
+    event(0, "TeamModelRequestStarted", "run-4417", 1, { model: "gpt-5" }),
+    event(1, "TeamRunContent", "run-4417", 2, { content: "half" }),
+    event(2, "TeamModelRequestRetried", "run-4417", 62, { try: 1, wait_seconds: 0.5, reason: "silent for 60 s" }),
+    event(3, "TeamRunContinued", "run-4417", 62, { reason: "model_retry", superseded }),
+    event(4, "TeamModelRequestStarted", "run-4417", 62, { model: "gpt-5" }),
+  ]);
+  const bars = toSpans({ run: runDetail(), steps: [], feed }).lanes[0]?.spans ?? [];
+  expect(bars).toMatchObject([{ outcome: "running", start: START + 1, end: null, tries: 2, retries: [{ number: 1 }] }]);
+});
+
 test("the time in which a model is loaded is a bar of its own before the call", () => {
   const feed = new RunFeed("run-4417");
   feed.apply([

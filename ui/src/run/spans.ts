@@ -574,7 +574,8 @@ class Context {
     }
     span.usage = usageOf(step);
     span.firstAt = step.first_token_seconds === null ? null : start + step.first_token_seconds;
-    span.retries = step.retries.map((retry) => ({
+    span.retries = step.retries.map((retry, i) => ({
+      number: i + 1,
       at: retry.failed_at,
       waitSeconds: retry.wait_seconds,
       reason: retry.reason,
@@ -647,7 +648,7 @@ function addLive(
     const stored = spansOfRun.get(thread.runId) ?? [];
     const models = stored.filter((span) => span.kind === "model").sort((a, b) => a.start - b.start);
     for (const entry of thread.entries) {
-      if (entry.kind === "model" && entry.model !== "") addModel(entry, models, downtime, place);
+      if (entry.kind === "model" && entry.model !== "" && !entry.isRetried) addModel(entry, models, downtime, place);
       if (entry.kind !== "tool" || DELEGATIONS.has(entry.name) || entry.childRunId !== null) continue;
       const key = `${entry.runId} ${entry.callId}`;
       if (!calls.has(key)) place(ofTool(entry, downtime));
@@ -683,40 +684,48 @@ function addModel(
   downtime: readonly Downtime[],
   place: (span: Span) => void,
 ): void {
+  const tries = triesOf(call);
+  const [first = call] = tries;
+  const retries = tries.flatMap((one) => one.retries);
   const match = stored.find((span) => overlaps(span, call));
   const lostAt = call.endedAt === null ? lossOf(call, downtime) : null;
   const isOpen = call.endedAt === null && lostAt === null;
-  if (call.loading !== null) {
+  if (first.loading !== null) {
     if (match === undefined) {
-      const outcome = call.loading.end !== null ? "ok" : isOpen ? "running" : "cut_off";
-      const loadedAt = call.loading.end ?? call.endedAt ?? lostAt;
-      const own = { kind: "loading", outcome, label: LOADING, start: call.startedAt, end: loadedAt } as const;
-      place(withoutStep({ id: `loading ${call.index}`, runId: call.runId, ...own }));
-    } else if (call.loading.end === null) {
+      const outcome = first.loading.end !== null ? "ok" : isOpen ? "running" : "cut_off";
+      const loadedAt = first.loading.end ?? call.endedAt ?? lostAt;
+      const own = { kind: "loading", outcome, label: LOADING, start: first.startedAt, end: loadedAt } as const;
+      place(withoutStep({ id: `loading ${first.index}`, runId: call.runId, ...own }));
+    } else if (first.loading.end === null) {
       // Its process was lost before the model was loaded: the stored bar is that of the loading.
       match.kind = "loading";
       match.label = LOADING;
     }
-    if (call.loading.end === null) return;
+    if (first.loading.end === null) return;
   }
   if (match === undefined) {
     place(
       withoutStep({
-        id: `event ${call.index}`,
+        id: `event ${first.index}`,
         runId: call.runId,
         kind: "model",
         outcome: call.isError ? "failed" : call.isCutOff || lostAt !== null ? "cut_off" : isOpen ? "running" : "ok",
         label: isOpen && call.text !== "" ? `${call.model}, writing` : call.model,
-        start: call.loading?.end ?? call.startedAt,
+        start: first.loading?.end ?? first.startedAt,
         end: call.endedAt ?? lostAt,
         firstAt: call.firstAt,
-        retries: call.retries,
-        tries: call.retries.length + 1,
+        retries,
+        tries: retries.length + 1,
         usage: call.tokens === null ? null : { ...call.tokens, cost: null },
         error: call.isError ? "failed" : null,
       }),
     );
   }
+}
+
+/** The tries of a call of which each but the last failed in the middle of its answer: one bar shows them all. */
+function triesOf(call: ModelCall): ModelCall[] {
+  return call.earlierTry === null ? [call] : [...triesOf(call.earlierTry), call];
 }
 
 type BareSpan = Pick<Span, "id" | "runId" | "kind" | "outcome" | "label" | "start" | "end"> &

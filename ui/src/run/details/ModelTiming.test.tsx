@@ -46,6 +46,12 @@ test("an answer that arrived in one piece has no speed", () => {
   expect(screen.queryByText("Speed")).toBeNull();
 });
 
+test("an answer of a few tokens has no speed", () => {
+  const usage = { input_tokens: 900, output_tokens: 5 };
+  show([runStep("t0/m", 1, 6.06, { kind: "model", name: "local", usage, first_token_seconds: 6 })], "t0/m");
+  expect(screen.queryByText("Speed")).toBeNull();
+});
+
 test("a model call says which tries failed, why, and how long it waited after them", () => {
   const retries = [
     { failed_at: START + 2, wait_seconds: 0.5, reason: "The model is overloaded." },

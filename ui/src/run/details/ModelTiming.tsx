@@ -10,6 +10,8 @@ import { Fact } from "./Fact";
 const ROUNDING = 0.005;
 /** An answer that arrives in one piece has no speed. */
 const LEAST_SECONDS = 0.05;
+/** An answer that arrives in less time says little about the speed of its model. */
+const LEAST_SPEED_SECONDS = 0.5;
 
 /** Why a model call took its time: what it waited for, and how fast its answer arrived. */
 export function ModelTiming({ placed, step }: { placed: Placed; step: RunStep | undefined }) {
@@ -38,7 +40,7 @@ export function ModelTiming({ placed, step }: { placed: Placed; step: RunStep | 
 
 /** How many tokens of the answer arrived in a second, from its first piece on; null if it is not known. */
 export function tokensPerSecond({ firstAt, end }: Pick<Span, "firstAt" | "end">, outputTokens: number): number | null {
-  if (firstAt === null || end === null || outputTokens === 0 || arrivedAtOnce({ firstAt, end })) return null;
+  if (firstAt === null || end === null || outputTokens === 0 || end - firstAt < LEAST_SPEED_SECONDS) return null;
   return outputTokens / (end - firstAt);
 }
 
@@ -66,12 +68,12 @@ export function FailedTries({ retries }: { retries: readonly Retry[] }) {
         <span className="ml-auto font-medium text-ink-3">{`${formatDuration(waited)} of waiting`}</span>
       </h3>
       <ol className="attempts">
-        {retries.map((retry, i) => (
+        {retries.map((retry) => (
           <li key={retry.at}>
             <span className="tag" data-tone="fail">
-              {i + 1}
+              {retry.number}
             </span>
-            <span className="attempt-note">{retryText(retry, i + 1)}</span>
+            <span className="attempt-note">{retryText(retry)}</span>
           </li>
         ))}
       </ol>

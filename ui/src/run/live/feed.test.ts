@@ -83,6 +83,33 @@ test("a model call that is retried keeps its tries", () => {
   expect(feed.isEnded).toBe(true);
 });
 
+test("a try that failed in the middle of its answer was not cut off, and the next one is an entry of its own", () => {
+  const feed = new RunFeed(ROOT);
+  feed.apply([
+    event(0, "ModelRequestStarted", { model: "m" }),
+    event(1, "RunContent", { content: "half" }),
+    event(2, "ModelRequestRetried", { try: 1, wait_seconds: 0.5, reason: "silent for 60 s" }),
+    event(3, "RunContinued", { reason: "model_retry", superseded: [{ run_id: ROOT, from_event_index: 0 }] }),
+    event(4, "ModelRequestStarted", { model: "m" }),
+    event(5, "RunContent", { content: "half again" }),
+    event(6, "ModelRequestRetried", { try: 2, wait_seconds: 1, reason: "silent for 60 s" }),
+    event(7, "RunContinued", { reason: "model_retry", superseded: [{ run_id: ROOT, from_event_index: 4 }] }),
+    event(8, "ModelRequestStarted", { model: "m" }),
+    event(9, "RunContent", { content: "whole" }),
+  ]);
+  const { entries } = thread(feed);
+  expect(texts(entries)).toEqual([
+    ["half", true],
+    ["half again", true],
+    ["whole", false],
+  ]);
+  expect(entries).toMatchObject([
+    { isRetried: true, isCutOff: false, endedAt: START + 3, retries: [{ number: 1 }] },
+    { isRetried: true, isCutOff: false, endedAt: START + 7, retries: [{ number: 2 }] },
+    { isRetried: false, endedAt: null, retries: [] },
+  ]);
+});
+
 test("text of a member that is shown as its leader's begins a new entry with each call", () => {
   const feed = new RunFeed(ROOT);
   const member = { run_id: "m", parent_run_id: ROOT };

@@ -8,6 +8,8 @@ import type { EventTool, RunEvent } from "../model/types";
 
 /** A try of a model call that failed before the next one. */
 export interface Retry {
+  /** Which try of the call failed, from 1. */
+  number: number;
   at: number;
   waitSeconds: number;
   reason: string;
@@ -34,6 +36,10 @@ export interface ModelCall {
   tokens: { input: number; output: number } | null;
   /** Whether its text was withdrawn: it comes again, or another answer takes its place. */
   isVoid: boolean;
+  /** Whether this try failed in the middle of its answer, so that the next one is an entry of its own. */
+  isRetried: boolean;
+  /** The try before this one, if that is an entry of its own. */
+  earlierTry: ModelCall | null;
   /** Whether the process was lost or the run ended before the call did. */
   isCutOff: boolean;
   /** Whether the run failed while the call was out. */
@@ -101,6 +107,8 @@ export interface Thread {
   /** The searches of the run, known once it has completed. */
   searches: readonly Search[];
   openModel: ModelCall | null;
+  /** The try that has just failed in the middle of its answer. */
+  retriedModel: ModelCall | null;
   openTools: Map<string, ToolCall>;
   /** By the type and the id of the step. */
   openSteps: Map<string, WorkflowStep>;
@@ -197,6 +205,7 @@ export class RunFeed {
         break;
       case "ModelRequestRetried":
         thread.openModel?.retries.push({
+          number: event.try ?? 1,
           at,
           waitSeconds: event.wait_seconds ?? 0,
           reason: event.reason ?? "",
@@ -261,6 +270,7 @@ export class RunFeed {
         answer: null,
         searches: [],
         openModel: null,
+        retriedModel: null,
         openTools: new Map(),
         openSteps: new Map(),
       };
@@ -272,6 +282,8 @@ export class RunFeed {
   private startModel(thread: Thread, event: RunEvent, at: number): void {
     if (thread.openModel) cutOff(thread.openModel, at);
     thread.openModel = newModelCall(event, at, event.model ?? thread.model);
+    thread.openModel.earlierTry = thread.retriedModel;
+    thread.retriedModel = null;
     thread.entries.push(thread.openModel);
     // In mode `route` a member's text appears as its leader's. It begins a new entry, so that it can be voided alone.
     const parent = thread.parentRunId === null ? undefined : this.threads.get(thread.parentRunId);
@@ -396,7 +408,20 @@ export class RunFeed {
   }
 
   private continueRun(thread: Thread, event: RunEvent, at: number, before: number): void {
-    for (const item of event.superseded ?? []) this.voidText(item.run_id, item.from_event_index, before);
+    const open = thread.openModel;
+    const isNewAttempt = event.reason === "recovered" || event.reason === "decided";
+    for (const item of event.superseded ?? []) {
+      const voided = this.voidText(item.run_id, item.from_event_index);
+      if (voided === null) continue;
+      if (isNewAttempt) cutOff(voided, before);
+      else close(voided, at);
+    }
+    if (event.reason === "model_retry" && open !== null) {
+      open.isRetried = true;
+      close(open, at);
+      thread.retriedModel = open;
+      thread.openModel = null;
+    }
     if (event.reason === "recovered") {
       for (const other of this.threads.values()) {
         if (other.openModel) cutOff(other.openModel, before);
@@ -404,25 +429,24 @@ export class RunFeed {
       }
     }
     thread.endedAt = null;
-    if (event.reason === "recovered" || event.reason === "decided") {
-      this.note(thread, event, at, "continued", event.reason);
-    }
+    if (isNewAttempt) this.note(thread, event, at, "continued", event.reason ?? "");
     this.stepVersion += 1;
   }
 
-  private voidText(runId: string, fromIndex: number, at: number): void {
+  /** Withdraw the text of a run from an event on. The model call that was writing it is returned, to be ended. */
+  private voidText(runId: string, fromIndex: number): ModelCall | null {
     const thread = this.threads.get(runId);
-    if (thread === undefined) return;
+    if (thread === undefined) return null;
     for (const step of thread.openSteps.values()) step.result = null;
     for (let i = thread.entries.length - 1; i >= 0; i--) {
       const entry = thread.entries[i];
       if (entry === undefined || entry.index < fromIndex) break;
       if (entry.kind === "model") entry.isVoid = true;
     }
-    if (thread.openModel?.isVoid) {
-      cutOff(thread.openModel, at);
-      thread.openModel = null;
-    }
+    const open = thread.openModel;
+    if (!open?.isVoid) return null;
+    thread.openModel = null;
+    return open;
   }
 
   private endRun(thread: Thread, event: RunEvent, at: number): void {
@@ -477,6 +501,8 @@ function newModelCall(event: RunEvent, at: number, model: string): ModelCall {
     retries: [],
     tokens: null,
     isVoid: false,
+    isRetried: false,
+    earlierTry: null,
     isCutOff: false,
     isError: false,
   };
@@ -490,5 +516,9 @@ function addStepText(thread: Thread, event: RunEvent): void {
 function cutOff(call: ModelCall, at: number): void {
   // Text without a call of its own has no end event; it is complete when the next thing happens.
   call.isCutOff = call.model !== "";
+  close(call, at);
+}
+
+function close(call: ModelCall, at: number): void {
   call.endedAt = Math.max(at, call.startedAt);
 }

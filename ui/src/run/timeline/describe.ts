@@ -42,7 +42,7 @@ export function settledText(settled: NonNullable<Span["settled"]>): string {
 }
 
 /** What was wrong with a try of a model call, and when the next one began. */
-export function retryText({ reason, waitSeconds }: Retry, number: number): string {
+export function retryText({ number, reason, waitSeconds }: Retry): string {
   return `Try ${number} failed: ${reason.replace(/\.$/, "")}. The next one began ${formatDuration(waitSeconds)} later.`;
 }
 

@@ -106,9 +106,10 @@ export function drawAxis(surface: Surface, scene: Scene): void {
     const x0 = xOf(scene, surface, fold.axisStart);
     const x1 = xOf(scene, surface, fold.axisStart + fold.axisWidth);
     if (x1 < left || x0 > width) continue;
-    // In words: a bare number would read as a time of the axis.
-    const label = `${gapLabel(fold.end - fold.start)} idle`;
-    context.fillText(x1 - x0 > measure(context, label) ? label : "…", (x0 + x1) / 2, height / 2);
+    // Never a bare number, which would read as a time of the axis.
+    const gap = gapLabel(fold.end - fold.start);
+    const label = [`${gap} idle`, `+${gap}`].find((text) => x1 - x0 > measure(context, text));
+    context.fillText(label ?? "…", (x0 + x1) / 2, height / 2);
   }
   context.restore();
   context.fillStyle = colours.line;

@@ -73,9 +73,11 @@ function Text({ call, isOpen }: { call: ModelCall; isOpen: boolean }) {
     return (
       <>
         {call.text === "" ? null : <del className="prose whitespace-pre-wrap">{call.text}</del>}
-        <p className="text-meta text-ink-3">
-          {call.isCutOff ? "Cut off when the process stopped; made again." : "Withdrawn."}
-        </p>
+        {call.isRetried ? null : (
+          <p className="text-meta text-ink-3">
+            {call.isCutOff ? "Cut off when the process stopped; made again." : "Withdrawn."}
+          </p>
+        )}
       </>
     );
   }
@@ -93,9 +95,9 @@ function Text({ call, isOpen }: { call: ModelCall; isOpen: boolean }) {
 function Retries({ call }: { call: ModelCall }) {
   return (
     <>
-      {call.retries.map((retry, i) => (
+      {call.retries.map((retry) => (
         <p key={retry.at} className="text-meta text-ink-3">
-          {retryText(retry, i + 1)}
+          {retryText(retry)}
         </p>
       ))}
     </>
