@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-from musterd import Settings
+from musterd import Agent, Settings
 from musterd.core.errors import StartError
+from musterd.core.states import RunState
+from musterd.engine.bus_nats import NatsBus
 from tests.support.certificates import Authority
+from tests.support.engine import harness_on, running
+from tests.support.held_model import HeldModel
 from tests.support.nats import START_SECONDS, NatsServer
 from tests.support.nats_cluster import free_ports
 
@@ -115,3 +119,23 @@ async def test_files_that_cannot_be_read_are_named(nats_server: NatsServer, tmp_
         await connect(nats_server.url, bus_ca_file=str(text))
     with pytest.raises(StartError, match="MUSTERD_BUS_CREDENTIALS_FILE"):
         await connect(nats_server.url, bus_credentials_file=missing)
+
+
+async def test_a_process_stops_although_its_connection_is_lost(
+    nats_server: NatsServer, postgres_url: str, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvloop raises this if the client closes a connection that NATS has left minutes ago."""
+    bus: dict[str, Any] = {"bus": nats_server.url, "bus_prefix": nats_server.prefix()}
+    harness = harness_on(postgres_url, [Agent(id="solo", model=model)], model=model, **bus)
+    async with running(harness):
+        assert (await harness.run("hi")).row.state is RunState.COMPLETED
+        assert isinstance(harness.server.bus, NatsBus)
+        connection = harness.server.bus._connection
+        close = connection.close
+
+        async def close_lost() -> None:
+            await close()
+            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+        monkeypatch.setattr(connection, "close", close_lost)
+    assert connection.is_closed

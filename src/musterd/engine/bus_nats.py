@@ -171,7 +171,8 @@ class NatsBus:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._connection.close()
-        except (NatsError, OSError, TimeoutError) as error:  # close() writes the rest even if NATS cannot be reached
+        # close() writes the rest even if NATS cannot be reached. uvloop raises RuntimeError for a lost connection.
+        except (NatsError, OSError, TimeoutError, RuntimeError) as error:
             log.debug("NATS connection could not be closed cleanly", error=str(error))
 
     # --- hints ------------------------------------------------------------------------------------
