@@ -1,12 +1,14 @@
 """The checks of ``musterd doctor`` on NATS. They change nothing."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.doctor_check import Check, fail, ok, warn
 from musterd.core import clock
+from musterd.core.errors import StartError
 from musterd.core.settings import Settings
 from musterd.engine.open_bus import require_usable
 
@@ -36,8 +38,7 @@ async def _checks(settings: Settings) -> list[Check]:
     from musterd.engine.nats_subjects import Subjects
 
     servers = NatsServers(settings)
-    connection = servers.client()
-    await servers.connect(connection, allow_reconnect=False, error_cb=_ignore)
+    connection = await _connection(settings)
     try:
         encryption = "TLS" if servers.is_encrypted else "no TLS"
         finding = f"NATS {version_of(connection)} at {servers.places}, {encryption}"
@@ -52,6 +53,23 @@ async def _checks(settings: Settings) -> list[Check]:
         await connection.close()
 
 
+async def _connection(settings: Settings) -> "Client":
+    """A connection to the first server that answers.
+
+    :raises StartError: none can be used; the message says why the last one cannot.
+    """
+    from musterd.engine.nats_connection import NatsServers
+
+    *urls, last = settings.bus.split(",")
+    for url in urls:
+        with contextlib.suppress(StartError):
+            return await _connection(settings.model_copy(update={"bus": url}))
+    servers = NatsServers(settings.model_copy(update={"bus": last}))
+    connection = servers.client()
+    await servers.connect(connection, allow_reconnect=False, error_cb=_ignore)
+    return connection
+
+
 def _stream_checks(name: str, stream: dict[str, Any] | None, servers: int, settings: Settings) -> Iterator[Check]:
     if stream is None:
         yield fail("streams", f"NATS does not answer whether {name} exists", "check the permissions of this user")
@@ -64,7 +82,13 @@ def _stream_checks(name: str, stream: dict[str, Any] | None, servers: int, setti
     else:
         replicas, state = stream["config"]["num_replicas"], stream["state"]
         finding = f"{name}: {state['messages']} messages, {state['consumer_count']} consumers, replicas: {replicas}"
-        yield _replicas(finding, replicas, servers, f"nats stream edit {name} --replicas 3")
+        copies = (stream.get("cluster") or {}).get("replicas") or ()
+        # Not "offline", which NATS notices minutes later.
+        if old := [copy["name"] for copy in copies if not copy["current"]]:
+            cure = "start these servers again, or wait until they have caught up"
+            yield warn("streams", f"{finding}; down or behind: {', '.join(old)}", cure)
+        else:
+            yield _replicas(finding, replicas, servers, f"nats stream edit {name} --replicas 3")
         if "ts" in stream:
             yield _clock(stream["ts"])
 

@@ -8,6 +8,7 @@ import pytest
 
 from musterd.cli.main import main
 from tests.support.nats import NatsServer
+from tests.support.nats_cluster import nats_cluster
 
 pytestmark = pytest.mark.usefixtures("nats_program")
 
@@ -53,6 +54,30 @@ def test_the_stream_and_the_clock_are_checked(
     checks = examine(capsys)
     assert checks["streams"]["found"] == "own_ready: 0 messages, 0 consumers, replicas: 1"
     assert checks["bus clock"]["level"] == "ok"
+
+
+def test_a_copy_whose_server_is_down(
+    postgres_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nats
+
+    async def add_stream() -> str:
+        await cluster.usable()
+        async with await nats.connect(cluster.url.split(",")) as connection:
+            await connection.jetstream(timeout=60).add_stream(name="own_ready", subjects=["own"], num_replicas=3)
+        return await cluster.leader_of("own_ready")
+
+    with nats_cluster() as cluster:
+        monkeypatch.setenv("MUSTERD_DB", postgres_url)
+        monkeypatch.setenv("MUSTERD_BUS", cluster.url)
+        monkeypatch.setenv("MUSTERD_BUS_PREFIX", "own")
+        leader = asyncio.run(add_stream())
+        down = next(name for name in cluster.servers if name != leader)
+        cluster.servers[down].kill()
+        while (stream := examine(capsys)["streams"])["level"] == "ok":  # the others do not know yet
+            pass
+        assert stream["found"].endswith(f"; down or behind: {down}")
+        assert stream["cure"].startswith("start these servers again")
 
 
 def test_nats_that_cannot_be_reached(
