@@ -35,6 +35,9 @@ async def test_a_decision_lets_the_run_go_on(
         verb, *options = words
         decided = await musterd("approvals", verb, approval[:8], *options, "--by", "ana")
         assert decided.code == 0
+        call = 'publish(title="Hi", copies=5)' if verb == "edit" else call
+        assert decided.err.startswith(f"{'rejected' if verb == 'reject' else 'approved'}: {call}\n")
+        assert f"call       {call}\n" in (await musterd("approvals", "show", approval)).out
         watched = await musterd("runs", "watch", run_id)
         assert (watched.code, answer in watched.out) == (0, True)
         (row,) = (await musterd("approvals", "ls", "--status", "all", "--json")).json

@@ -69,9 +69,11 @@ def _step_message(approval: "Approval") -> str | None:
 
 
 def _call(approval: "Approval") -> str:
-    """What is approved: a call of a tool, or a step of a workflow."""
-    name = approval.tool_name or ""
-    return call_text(name, approval.tool_args or {}) if _step_of(approval) is None else f"step {one_line(name)}"
+    """What is approved: a call of a tool, with the arguments that a person has changed, or a step of a workflow."""
+    name, arguments = approval.tool_name or "", approval.tool_args or {}
+    if approval.status == "approved" and approval.pause_type == "confirmation":
+        arguments = {**arguments, **((approval.raw.get("resolution_data") or {}).get("values") or {})}
+    return call_text(name, arguments) if _step_of(approval) is None else f"step {one_line(name)}"
 
 
 def _until(approval: "Approval") -> str | None:
