@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from musterd.cli.output import print_json, print_text
 from musterd.core.errors import DeclarationError
+from musterd.core.suggestions import closest_match
 from musterd.declare import (
     Agent,
     Budget,
@@ -21,7 +22,6 @@ from musterd.declare import (
 )
 from musterd.declare.options import Declared, options_of
 from musterd.declare.reference import ListedField, listed_fields, listed_tool_options
-from musterd.declare.source_location import closest_match
 from musterd.declare.yaml_schema import CONTAINERS
 
 LONGEST_LINE = 100

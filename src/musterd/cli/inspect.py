@@ -3,8 +3,12 @@
 from musterd.cli.output import print_json, print_text
 from musterd.cli.settings import settings_from
 from musterd.cli.source import Source, load_source
-from musterd.declare import BaseComponent, Component
+from musterd.core.errors import DeclarationError
+from musterd.core.settings import Settings
+from musterd.declare import BaseComponent, Component, Registry, models_of
+from musterd.declare.problems import note, reported_together
 from musterd.http.auth.modes import auth_mode
+from musterd.models import resolve
 from musterd.models.names import describe
 
 
@@ -13,7 +17,9 @@ def inspect(source: str, *, as_json: bool) -> int:
 
     :raises DeclarationError: a declaration is wrong, or cannot be served.
     """
-    loaded = load_source(source, settings_from(None))
+    with reported_together():
+        loaded = load_source(source, settings_from(None))
+        _note_unknown_models(loaded.registry, loaded.settings)
     mode = auth_mode(loaded.settings)
     is_open = mode == "none" or (loaded.report.requires_tokens is not None and mode != "jwt")
     if as_json:
@@ -21,6 +27,19 @@ def inspect(source: str, *, as_json: bool) -> int:
     else:
         print_text("\n".join(_lines(loaded, is_open=is_open)))
     return int(any(remark.kind == "not served" for remark in loaded.report.remarks))
+
+
+def _note_unknown_models(registry: Registry, settings: Settings) -> None:
+    """Note models that no machine has. That this one lacks a package or a key does not matter here."""
+    components = dict.fromkeys(one for component in registry.top_level() for one in component.agents_and_teams())
+    for component in components:
+        for model in models_of(component):
+            try:
+                resolve.check(model, settings)
+            except resolve.UnknownModel as error:
+                note(DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {error.message}"))
+            except DeclarationError:
+                pass
 
 
 def _lines(loaded: Source, *, is_open: bool) -> list[str]:

@@ -498,8 +498,8 @@ RUN_HELP = """Run a team, show its members at work, and print the answer.
 Ctrl+C cancels the run; a second one within a second detaches, and the run continues. The terminal asks for the
 decisions that the run waits for.
 
-Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 4 the server cannot be reached or no longer lets the run
-be watched, 130 cancelled.
+Exit codes: 0 completed, 1 failed, 2 wrong usage, 3 it waits for a decision, 4 the server cannot be reached, does not
+take the run or no longer lets it be watched, 130 cancelled.
 """
 CHAT_HELP = """Talk to a team in the terminal: each line is a message of one session.
 

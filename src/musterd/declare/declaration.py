@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from musterd.core.knowledge_filters import FilterInvalid, parse_filters
+from musterd.core.suggestions import closest_match
 from musterd.declare.component_options import ComponentOptions
 from musterd.declare.hooks import check_hooks
 from musterd.declare.options import check_values
 from musterd.declare.problems import is_faulty, note, noting_problems
 from musterd.declare.removed_options import REMOVED
 from musterd.declare.run_context import RETRIEVER_PARAMETERS, check_callable
-from musterd.declare.source_location import Place, closest_match, current_place, declaration_error
+from musterd.declare.source_location import Place, current_place, declaration_error
 from musterd.declare.tool_choice import read_tool_choice
 from musterd.declare.tool_list import ToolSource, read_tools
 from musterd.declare.tools import Tool

@@ -9,7 +9,6 @@ from musterd.core import source_files
 from musterd.core.errors import DeclarationError
 from musterd.declare.problems import reported_together
 from musterd.declare.registry import Registry
-from musterd.declare.source_location import closest_match
 
 
 class Reader(Protocol):
@@ -48,29 +47,15 @@ def _read(source: str, reader: Reader | None) -> Registry:
     if suffix in source_files.YAML:
         from musterd.declare.yaml_source import load_yaml
 
-        return load_yaml(_existing_file(target))
+        return load_yaml(source_files.existing_file(target))
     from musterd.declare import python_source
 
     with reader.watching() if reader is not None else nullcontext():
         if suffix == source_files.PYTHON or "/" in target or Path(target).is_dir():
-            module = python_source.import_file(_existing_file(target))
+            module = python_source.import_file(source_files.existing_file(target))
         else:
             module = python_source.import_module(target, Path.cwd())
     registry = None
     if reader is not None and not python_source.declares(module, name):
         registry = reader.registry(module, name)
     return python_source.registry_of(module, source, name) if registry is None else registry
-
-
-def _existing_file(target: str) -> Path:
-    path = Path(target)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise DeclarationError(f"{target}: is a folder — pass a FILE.py or a teams.yaml")
-    folder = path.absolute().parent
-    files = folder.iterdir() if folder.is_dir() else ()
-    names = [file.name for file in files if file.suffix in source_files.SUFFIXES]
-    suggestion = closest_match(path.name, names)
-    fix = f"did you mean '{path.with_name(suggestion)}'?" if suggestion else f"looked for it in {folder}"
-    raise DeclarationError(f"{target}: the file does not exist — {fix}")

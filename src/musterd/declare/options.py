@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from musterd.core.suggestions import closest_match
 from musterd.declare.problems import note
 from musterd.declare.source_location import (
     Place,
-    closest_match,
     current_place,
     declaration_error,
     describe_type,

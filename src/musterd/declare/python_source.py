@@ -13,6 +13,7 @@ from typing import Any
 
 import musterd
 from musterd.core.errors import DeclarationError
+from musterd.core.suggestions import closest_match
 from musterd.declare.agent import Agent
 from musterd.declare.default_ids import assign_ids_from_variables
 from musterd.declare.knowledge import Knowledge
@@ -21,7 +22,6 @@ from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import (
     PORTING,
     Place,
-    closest_match,
     declaration_error,
     describe_type,
     is_from_agno,

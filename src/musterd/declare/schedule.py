@@ -11,11 +11,12 @@ from zoneinfo import available_timezones
 
 from musterd.core.cron import Cron, InvalidCron, instant_of, zone_of
 from musterd.core.records import ComponentKind
+from musterd.core.suggestions import closest_match
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.options import COUNT, FLAG, OBJECT, POSITIVE, TEXT, Declared, Kind, about, check_values, one_of
 from musterd.declare.problems import note
-from musterd.declare.source_location import Place, closest_match, current_place, declaration_error, describe_type
+from musterd.declare.source_location import Place, current_place, declaration_error, describe_type
 from musterd.declare.team import Team
 from musterd.declare.workflow.workflow import Workflow
 

@@ -1,6 +1,5 @@
 """Source locations of declarations, and one-line errors with file, line, problem and fix."""
 
-import difflib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,13 +9,12 @@ from dataclasses import dataclass
 from types import CodeType
 
 from musterd.core.errors import DeclarationError
+from musterd.core.suggestions import closest_match
 
 _PACKAGE = __name__.rpartition(".")[0]
 
 PORTING = "docs/howto/from-agno.md"
 """The page that lists the replacements for Agno's classes."""
-
-_MAX_NAME_LENGTH, _MAX_NAMES = 200, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +80,6 @@ def describe_type(value: object) -> str:
     library = cls.__module__.partition(".")[0]
     origin = {"agno": f" of agno ({PORTING})", "pydantic_ai": " of pydantic_ai"}.get(library, "")
     return f"{'an' if cls.__name__[0] in 'AEIOU' else 'a'} {cls.__name__}{origin}"
-
-
-def closest_match(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that is most similar to ``name``, if one is similar enough. Long names and lists are not compared.
-
-    Names that models and tool servers invent come here too, and comparing takes time in proportion to both.
-    """
-    names = list(candidates)
-    if len(name) > _MAX_NAME_LENGTH or len(names) > _MAX_NAMES:
-        return None
-    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=0.6)), None)
 
 
 def fix_for_unknown(name: str, options: Iterable[str], removed: Mapping[str, str]) -> str:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 import musterd
+from musterd.core.suggestions import closest_match
 from musterd.declare.library_tools import library_tools
 from musterd.declare.problems import is_faulty, note, noting_problems
 from musterd.declare.removed_options import REMOVED_OF_TOOLKITS
 from musterd.declare.source_location import (
     Place,
-    closest_match,
     current_place,
     declaration_error,
     describe_type,

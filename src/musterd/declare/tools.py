@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 from musterd.core.errors import MusterdError
 from musterd.core.jsontypes import JsonObject
 from musterd.core.problem_lists import MAX_LISTED, problem_list
+from musterd.core.suggestions import closest_match
 from musterd.declare.approval_flags import check_approval_flags
 from musterd.declare.problems import note, noting_problems
 from musterd.declare.progress import progress_report
@@ -20,7 +21,6 @@ from musterd.declare.run_context import RunContext
 from musterd.declare.signature import Signature, code_of, read_signature
 from musterd.declare.source_location import (
     Place,
-    closest_match,
     current_place,
     declaration_error,
     fix_for_unknown,

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from musterd.core.errors import DeclarationError
+from musterd.core.suggestions import closest_match
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.knowledge import Knowledge
@@ -16,7 +17,7 @@ from musterd.declare.memory_manager import MemoryManager
 from musterd.declare.options import Declared, options_of
 from musterd.declare.problems import note
 from musterd.declare.schedule import Schedule
-from musterd.declare.source_location import closest_match, declaration_error, quoted_list
+from musterd.declare.source_location import declaration_error, quoted_list
 from musterd.declare.team import Team
 from musterd.declare.workflow.steps import Step, StepOptions
 from musterd.declare.workflow.workflow import Workflow

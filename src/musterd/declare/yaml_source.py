@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from musterd.core.errors import DeclarationError
+from musterd.core.suggestions import closest_match
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.declaration import id_from_name
@@ -20,7 +21,7 @@ from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.declare.python_source import import_object
 from musterd.declare.registry import Registry
 from musterd.declare.schedule import Schedule
-from musterd.declare.source_location import Place, closest_match, declaration_error, placed_at, quoted_list
+from musterd.declare.source_location import Place, declaration_error, placed_at, quoted_list
 from musterd.declare.team import Team
 from musterd.declare.toolkit import TOOLKITS
 from musterd.declare.workflow.steps import Step, StepOptions

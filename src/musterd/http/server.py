@@ -17,9 +17,9 @@ from musterd.core.errors import DeclarationError, NotFound, StartError, StoreUna
 from musterd.core.metrics import Metrics
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
+from musterd.core.suggestions import closest_match
 from musterd.declare import BaseComponent, Component, MCPServer, Registry, models_of
 from musterd.declare.problems import note, noting_problems, reported_together
-from musterd.declare.source_location import closest_match
 from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.event_loop_lag import EventLoopLag
 from musterd.engine.open_bus import open_bus

@@ -19,9 +19,9 @@ from pydantic_ai.providers import Provider, infer_provider
 from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
+from musterd.core.suggestions import closest_match
 from musterd.core.threads import in_thread
 from musterd.declare.knowledge import BUILTIN_EMBEDDER, MINILM_EMBEDDER
-from musterd.declare.source_location import closest_match
 from musterd.models import openai_types
 from musterd.models.names import KINDS, LOCAL, SCRIPTED, model_in_use
 
@@ -46,6 +46,10 @@ _resolved: dict[_Key, tuple[Settings, Model, Provider[Any] | None]] = {}
 _resolved_embeddings: dict[_Key, "tuple[Settings, EmbeddingModel, Provider[Any] | None]"] = {}
 """The settings, the model and its provider."""
 _creation_lock = threading.Lock()
+
+
+class UnknownModel(DeclarationError):
+    """No machine has a model of this name."""
 
 
 def _key(model: str, settings: Settings) -> _Key:
@@ -78,7 +82,8 @@ def check(model: str | Model, settings: Settings) -> None:
     For OpenAI's models this checks the environment only, because importing the SDK takes 25 MB of memory and a third of
     a second.
 
-    :raises DeclarationError: the name is unknown, or its package, key, weights or memory are missing.
+    :raises UnknownModel: the name is unknown.
+    :raises DeclarationError: its package, key, weights or memory are missing.
     """
     model = model_in_use(model, settings)
     prefix, _, model_name = model.partition(":") if isinstance(model, str) else ("", "", "")
@@ -174,7 +179,7 @@ def _make(name: str, settings: Settings) -> tuple[Model, Provider[Any] | None]:
         remedy = (
             "the name has no provider — write it as provider:model, such as openai:gpt-5, or use local or scripted."
         )
-        raise DeclarationError(f'Model "{name}": {remedy}{_suggestion(name, (LOCAL, SCRIPTED))}')
+        raise UnknownModel(f'Model "{name}": {remedy}{_suggestion(name, (LOCAL, SCRIPTED))}')
     if prefix in _OPENAI_KINDS:
         return _openai(name, prefix, model_name, settings)
     providers: list[Provider[Any]] = []
@@ -186,7 +191,8 @@ def _make(name: str, settings: Settings) -> tuple[Model, Provider[Any] | None]:
     try:
         model = infer_model(name, provider_of)
     except (ImportError, UserError, ValueError) as error:
-        raise DeclarationError(f'Model "{name}": {_remedy(prefix, str(error))}') from error
+        problem = UnknownModel if _is_unknown(str(error)) else DeclarationError
+        raise problem(f'Model "{name}": {_remedy(prefix, str(error))}') from error
     return model, providers[-1] if providers else None
 
 
@@ -267,9 +273,13 @@ def _remedy(prefix: str, reason: str) -> str:
         return f'its package is missing, install it with pip install "{package}".'
     if variable := _VARIABLE.search(reason):
         return f"set {variable[1]}."
-    if "Unknown" in reason:
+    if _is_unknown(reason):
         return f'unknown provider "{prefix}".{_suggestion(prefix, _providers())}'
     return " ".join(reason.split())
+
+
+def _is_unknown(reason: str) -> bool:
+    return "Unknown" in reason and not _EXTRA.search(reason) and not _VARIABLE.search(reason)
 
 
 def _suggestion(name: str, names: Iterable[str]) -> str:

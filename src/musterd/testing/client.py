@@ -14,8 +14,8 @@ from musterd.app import FEATURES, application, configure_log
 from musterd.client import AsyncClient, Client, Decision, StartOptions
 from musterd.client.run_calls import RunRef
 from musterd.client.runs import ComponentKind
+from musterd.core.suggestions import closest_match
 from musterd.declare import Agent, BaseComponent, Component, Registry, Team, Workflow, WorkflowComponent
-from musterd.declare.source_location import closest_match
 from musterd.http.server import Server
 from musterd.loop.run_tree import Models
 from musterd.models.call import ModelCaller

@@ -85,11 +85,19 @@ async def test_a_team_that_is_not_served(serve_live: Serve, musterd: Command, ta
     async with serve_live() as server:
         talk_to(server)
         near = await musterd("run", "demo-taem", "hello")
-        assert (near.code, "Did you mean demo-team" in near.err) == (1, True)
+        assert (near.code, "Did you mean demo-team" in near.err) == (2, True)
         far = await musterd("run", "zzzzz", "hello")
         assert far.err.endswith("List them with: musterd teams ls\n")
         agent = await musterd("run", "demo-team", "hello", "--kind", "agent")
-        assert agent.code == 1
+        assert agent.code == 2
+
+
+async def test_a_run_that_the_server_does_not_take(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        assert (await musterd("run", "demo-team", "hello", "--session", "s1")).code == 0
+        server.server.begin_stop()
+        assert (await musterd("run", "demo-team", "hello", "--session", "s1")).code == 4
 
 
 async def test_a_chat_is_one_session(

@@ -300,5 +300,5 @@ async def test_runs_of_a_team_that_is_not_served_any_more(
         assert [row[0] for row in (await musterd("runs", "ls", "--team", "demo-team")).rows] == ["r-one"]
         assert [row[0] for row in (await musterd("runs", "ls", "--team", "desk")).rows] == ["r-two"]
         missing = await musterd("runs", "ls", "--team", "dask")
-        assert (missing.code, missing.out) == (1, "")
+        assert (missing.code, missing.out) == (2, "")
         assert missing.err == 'musterd: There is no team, agent or workflow "dask". Did you mean desk?\n'

@@ -77,7 +77,7 @@ def test_the_help_of_run_says_what_keys_do_and_what_exit_codes_mean(capsys: pyte
     assert main(["run", "--help"]) == 0
     words = " ".join(capsys.readouterr().out.split())
     assert "Ctrl+C cancels the run" in words
-    assert "Exit codes: 0 completed, 1 failed, 3 it waits for a decision" in words
+    assert "Exit codes: 0 completed, 1 failed, 2 wrong usage, 3 it waits for a decision" in words
 
 
 @pytest.mark.parametrize("shell", SHELLS)

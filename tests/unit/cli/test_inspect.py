@@ -33,6 +33,17 @@ def test_what_a_file_declares_is_listed(tmp_path: Path, capsys: pytest.CaptureFi
     assert printed["components"][1]["tools"] == ["look"]
 
 
+def test_models_of_unknown_providers_are_reported_all_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)  # that this machine has no key does not matter
+    (tmp_path / "team.py").write_text(TEAM.replace('"scripted"', '"scriptd"').replace('"openai:', '"opnai:'))
+    assert main(["inspect", str(tmp_path / "team.py")]) == 2
+    _, of_writer, of_desk = capsys.readouterr().err.splitlines()
+    assert of_writer.endswith('Did you mean "scripted"?')
+    assert of_desk.endswith('unknown provider "opnai". Did you mean "openai"?')
+
+
 def test_a_file_that_cannot_be_served_is_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("")
     assert main(["inspect", str(tmp_path / "empty.py")]) == 2

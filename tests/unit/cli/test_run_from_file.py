@@ -42,6 +42,15 @@ def test_a_team_of_a_file_answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest
     assert [server.returncode for server in servers] == [0]
 
 
+def test_a_file_that_does_not_exist_needs_no_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(child_server, "start_server")
+    (tmp_path / "team.py").write_text("")
+    assert main(["run", "tema.py:desk", "hello"]) == 2
+    assert capfd.readouterr().err == "musterd: tema.py: the file does not exist — did you mean 'team.py'?\n"
+
+
 @pytest.mark.parametrize(
     ("database", "bus"), [("sqlite:///own.db", ""), ("postgresql://db.example/own", "nats://nats.example:4222")]
 )

@@ -53,4 +53,4 @@ def component_of(client: "Client", name: str, kind: "ComponentKind | None" = Non
         kinds = " and ".join(f"--kind {row.kind}" for row in matches)
         raise CommandFailed(f'The server has several components "{name}": choose with {kinds}.', ExitCode.USAGE)
     names = [row.component.id for row in rows if kind in (None, row.kind)]
-    raise CommandFailed(no_such(what, name, names, LIST))
+    raise CommandFailed(no_such(what, name, names, LIST), ExitCode.USAGE)

@@ -187,12 +187,13 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
     elif run.status == "ERROR":
         reason = f"{run.error.message} ({run.error.code})" if run.error else "no reason is known"
         say(f"The run failed: {printable(reason)}")
+        _say_how_to_serve(options)
         say(f"Continue it from its last step: {command('runs continue', options, run.run_id)}")
     elif run.status == "PAUSED":
         say("The run waits for a decision:")
         _say_how_to_serve(options)
         for requirement in run.requirements:
-            say(f"  look at it {command('approvals show', options, requirement.id)}")
+            say(f"  decide     {command('approvals show', options, requirement.id)}")
     else:
         say(f"The run is {run.status}.")
     if sys.stdout.isatty():  # the answer is just above
@@ -200,7 +201,8 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
     for line in member_lines(run.raw.get("members") or ()):
         say(f"  {line}")
     say(summary(run))
-    if run.is_final and isinstance(options, StartedServer):  # a paused run has these lines above
+    # Lines above have this for a run that failed or waits.
+    if run.status in ("COMPLETED", "CANCELLED") and isinstance(options, StartedServer):
         say("The run is stored. To look at it later:")
         _say_how_to_serve(options)
 

@@ -9,7 +9,8 @@ from musterd.cli.child_server import ChildServer, ServerDidNotStart, child_serve
 from musterd.cli.output import say
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.server_options import ServerOptions, StartedServer
-from musterd.core.source_files import SUFFIXES
+from musterd.core.errors import DeclarationError
+from musterd.core.source_files import SUFFIXES, existing_file
 
 
 def is_source(name: str) -> bool:
@@ -31,6 +32,10 @@ def server_for(name: str, options: ServerOptions) -> Iterator[ServerOptions]:
             f"{name} is a file, which needs no server. Leave --url and --profile out, or give the id of a team.",
             ExitCode.USAGE,
         )
+    try:
+        existing_file(name.partition(":")[0])
+    except DeclarationError as error:
+        raise CommandFailed(error.message, ExitCode.USAGE) from error
     say(f"Starting a server with {name} …")
     with started_server(name) as child:
         yield StartedServer(url=child.url, token=options.token or own_key(), end=child.end, source=name)

@@ -86,7 +86,7 @@ def started(start: Start, options: ServerOptions) -> "Run":
     if start.files:
         fields["files"] = start.files
     # If the answer of `start` is lost, the client sends it again with the same idempotency key, so there is one run.
-    with connected(options) as client:
+    with connected(options, refused_code=ExitCode.UNREACHABLE) as client:
         row = chosen(client, start.team, start.kind)
         return client.start(row.component.id, start.message, kind=row.kind, **fields)
 

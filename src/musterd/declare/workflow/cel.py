@@ -10,7 +10,8 @@ import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from musterd.declare.source_location import Place, closest_match, declaration_error, quoted_list
+from musterd.core.suggestions import closest_match
+from musterd.declare.source_location import Place, declaration_error, quoted_list
 
 CEL_AVAILABLE = importlib.util.find_spec("celpy") is not None
 """Whether the library is installed."""
