@@ -7,7 +7,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong declaration. A comman
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter, validators
 
@@ -17,6 +17,11 @@ from musterd.cli.standard_streams import accept_any_text, replace_closed_streams
 from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError, MusterdError, RequestError, StartError, Unavailable
 
+if TYPE_CHECKING:
+    from cyclopts.completion import CompletionContext
+
+    from musterd.cli.remote.completing import Candidates
+
 START = "start"
 """The name under which garbage collection is held off until a long-running command has started."""
 
@@ -24,6 +29,15 @@ DATABASE = Annotated[
     str | None,
     Parameter(help="The database: sqlite:///file, sqlite:////absolute/file or postgresql://… [MUSTERD_DB]"),
 ]
+
+
+def _complete_sources(context: "CompletionContext") -> "Candidates":
+    from musterd.cli.remote.completing import sources
+
+    return sources(context)
+
+
+SOURCE = Annotated[str, Parameter(completer=_complete_sources)]
 JSON = Annotated[bool, Parameter(help="Print JSON: an array, or one object.")]
 
 START_HERE = Group.create_ordered("Start here")
@@ -61,7 +75,7 @@ def init(folder: Path = Path(), /, *, template: Literal["team", "workflow", "kno
 
 @app.command(group=SERVERS)
 def serve(  # noqa: PLR0913 - each is an argument or an option
-    source: str,
+    source: SOURCE,
     /,
     *,
     host: str = "127.0.0.1",
@@ -109,7 +123,7 @@ def serve(  # noqa: PLR0913 - each is an argument or an option
 
 @app.command(group=START_HERE, sort_key=2)
 def dev(
-    source: str,
+    source: SOURCE,
     /,
     *,
     host: str = "127.0.0.1",
@@ -141,7 +155,7 @@ def dev(
 
 @app.command(name="worker", group=SERVERS)
 def work(
-    source: str,
+    source: SOURCE,
     /,
     *,
     db: DATABASE = None,
@@ -335,7 +349,7 @@ def fields(kind: str, /, *, json: JSON = False) -> int:
 
 
 @app.command(group=DEVELOPMENT)
-def inspect(source: str, /, *, json: JSON = False) -> int:
+def inspect(source: SOURCE, /, *, json: JSON = False) -> int:
     """Print what SOURCE declares. If it uses Agno's classes, also print what musterd does differently.
 
     Exit codes: 0 everything is served, 1 something is not served, 2 SOURCE cannot be served.
@@ -352,7 +366,7 @@ def inspect(source: str, /, *, json: JSON = False) -> int:
 
 @app.command(group=SERVERS)
 def doctor(
-    source: str | None = None,
+    source: SOURCE | None = None,
     /,
     *,
     db: DATABASE = None,
@@ -382,7 +396,7 @@ def doctor(
 
 
 @app.command(group=DEVELOPMENT)
-def replay(file: Path, source: str, /, *, json: JSON = False) -> int:
+def replay(file: Path, source: SOURCE, /, *, json: JSON = False) -> int:
     """Compare SOURCE with the recorded run in FILE, step by step, and show the first step that differs.
 
     No model and no tool is called, and no database is used. A test does the same with musterd.testing:

@@ -31,6 +31,20 @@ async def test_teams_agents_and_workflows(serve_live: Serve, musterd: Command, t
             assert "solo-agent\tagent Solo Agent" in offered
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory has files that declare teams, and others."""
+    for name in ("team.py", "teams.yaml", "test.txt", "te.db"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("folder")
+async def test_files_that_declare_teams(musterd: Command) -> None:
+    for words in (["serve"], ["dev"], ["worker"], ["inspect"], ["doctor"], ["replay", "run.json"]):
+        assert [line.split("\t")[0] for line in await candidates(musterd, *words, "te")] == ["team.py", "teams.yaml"]
+
+
 async def test_runs_and_sessions(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
     async with serve_live() as server:
         talk_to(server)

@@ -33,10 +33,15 @@ def components(context: "CompletionContext") -> Candidates:
             yield row["id"], f"{kind} {one_line(row.get('name'))}"
 
 
-def components_and_sources(context: "CompletionContext") -> Candidates:
-    """The same, and files that declare them."""
+def sources(context: "CompletionContext") -> Candidates:
+    """Files that declare teams, agents and workflows."""
     folder = Path(context.incomplete).parent
     yield from ((str(path), "") for path in sorted(folder.glob("*")) if path.suffix in SUFFIXES)
+
+
+def components_and_sources(context: "CompletionContext") -> Candidates:
+    """Teams, agents and workflows, and files that declare them."""
+    yield from sources(context)
     yield from components(context)
 
 
