@@ -11,7 +11,7 @@ from musterd.cli.doctor_check import Check, fail, ok, warn
 from musterd.cli.source import load_source
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
-from musterd.declare import Component, Knowledge, MCPServer, Registry, models_of
+from musterd.declare import Component, Knowledge, MCPServer, models_of
 from musterd.declare.problems import redact_values, reported_together
 from musterd.declare.tool_errors import RetryTool
 from musterd.knowledge import embedding
@@ -33,7 +33,7 @@ async def source_checks(source: str, settings: Settings, *, connects_to_mcp: boo
     try:
         with reported_together():  # inside it, values of environment variables can be removed from texts
             registry = load_source(source, settings).registry
-            components = _components(registry)
+            components = registry.agents_and_teams()
             servers = {server.label: server for server in _servers(components)}
             checks += _models(components, settings)
             checks += [_embedder(knowledge, settings) for knowledge in registry.knowledge.values()]
@@ -45,11 +45,6 @@ async def source_checks(source: str, settings: Settings, *, connects_to_mcp: boo
     if registry.knowledge:
         names += f", {len(registry.knowledge)} knowledge bases"
     return [ok("source", f"{source}: {names}"), *checks]
-
-
-def _components(registry: Registry) -> list[Component]:
-    roots = registry.top_level()
-    return list(dict.fromkeys(component for root in roots for component in root.agents_and_teams()))
 
 
 def _models(components: Iterable[Component], settings: Settings) -> list[Check]:

@@ -31,8 +31,7 @@ def inspect(source: str, *, as_json: bool) -> int:
 
 def _note_unknown_models(registry: Registry, settings: Settings) -> None:
     """Note models that no machine has. That this one lacks a package or a key does not matter here."""
-    components = dict.fromkeys(one for component in registry.top_level() for one in component.agents_and_teams())
-    for component in components:
+    for component in registry.agents_and_teams():
         for model in models_of(component):
             try:
                 resolve.check(model, settings)

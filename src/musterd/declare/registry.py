@@ -94,6 +94,10 @@ class Registry:
         """All top-level components: teams, agents, workflows."""
         return [*self.teams.values(), *self.agents.values(), *self.workflows.values()]
 
+    def agents_and_teams(self) -> list[Component]:
+        """All agents and teams including members, each once, leaders before their members."""
+        return list(dict.fromkeys(component for top in self.top_level() for component in top.agents_and_teams()))
+
 
 def with_members(team: Component, declarations: Iterable[Agent | Team]) -> Component:
     """``team`` with the members that a function returned for one run.

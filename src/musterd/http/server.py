@@ -163,7 +163,9 @@ class Server:
             await self._start_worker()
             if self._process_role.does_upkeep:
                 self.webhooks.start()
-            self.resources.models.warm(model for component in self.components() for model in models_of(component))
+            self.resources.models.warm(
+                model for component in self.registry.agents_and_teams() for model in models_of(component)
+            )
             yield
         finally:
             self.begin_stop()
@@ -214,7 +216,7 @@ class Server:
     def _check_components(self) -> None:
         """Report what components cannot use. A reason that several of them share is reported for the first one."""
         reasons: set[str] = set()
-        for component in self.components():
+        for component in self.registry.agents_and_teams():
             spec = component.spec
             for model in (*models_of(component), *models_of(summarizer(component))):
                 try:
@@ -297,11 +299,6 @@ class Server:
         self.begin_stop()
         self.webhooks.leave_now()
         self.worker.leave_now()
-
-    def components(self) -> list[Component]:
-        """All agents and teams including members, each once, leaders before their members."""
-        tops = self.registry.top_level()
-        return list(dict.fromkeys(component for top in tops for component in top.agents_and_teams()))
 
     @property
     def served(self) -> set[str]:

@@ -60,7 +60,7 @@ async def get_config(server: Server) -> ConfigResponse:
 @operation("GET", "/models", "get_models", scope=_CONFIGURATION, tag="Core", summary="Get Available Models")
 async def list_models(server: Server) -> list[Model]:
     """List every model in use, each once."""
-    return components.model_items(server.components(), server.describe)
+    return components.model_items(server.registry.agents_and_teams(), server.describe)
 
 
 OPERATIONS = (get_home, get_health, get_info, get_config, list_models)
