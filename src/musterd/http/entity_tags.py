@@ -7,10 +7,10 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core import jsontext, long_json
+from musterd.core import jsontext
 from musterd.core.threads import in_thread
 from musterd.http.parameters import Headers
-from musterd.http.responses import JSON, answer_in_pieces
+from musterd.http.responses import answer_in_pieces, json_pieces
 
 
 class EntityTagHeaders(Headers):
@@ -35,20 +35,19 @@ async def tagged_answer(request: Request, value: Any) -> Response:
 
     The answer is computed in any case, so the tag saves its transfer and its parsing by the client.
     """
-    is_long = long_json.characters_of(value) > long_json.LONG_BYTES
-    pieces, tag = await in_thread(_tagged_pieces, value) if is_long else _tagged_pieces(value)
+    pieces = await json_pieces(value)
+    tag = _tag_of(pieces) if len(pieces) == 1 else await in_thread(_tag_of, pieces)
     headers = {"Cache-Control": "no-cache", "ETag": f"W/{tag}"}
     if has_tag(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    return answer_in_pieces(pieces, headers) if is_long else Response(pieces[0], headers=headers, media_type=JSON)
+    return answer_in_pieces(pieces, headers)
 
 
-def _tagged_pieces(value: Any) -> tuple[list[bytes], str]:
-    pieces = long_json.pieces(value)
+def _tag_of(pieces: list[bytes]) -> str:
     digest = hashlib.blake2b(digest_size=12)
     for piece in pieces:
         digest.update(piece)
-    return pieces, f'"{digest.hexdigest()}"'
+    return f'"{digest.hexdigest()}"'
 
 
 def run_tag(version: int, progress: Any, *, view: str = "") -> str:

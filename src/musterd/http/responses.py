@@ -21,9 +21,14 @@ def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = 
 
 async def answer_of(value: Any) -> Response:
     """A JSON response. While a long one is written, other requests are answered."""
+    return answer_in_pieces(await json_pieces(value), {})
+
+
+async def json_pieces(value: Any) -> list[bytes]:
+    """The JSON of a value in UTF-8: one piece, or several if it is long. Those are written in another thread."""
     if long_json.characters_of(value) <= long_json.LONG_BYTES:
-        return json_answer(value)
-    return answer_in_pieces(await in_thread(long_json.pieces, value), {})
+        return [jsontext.dumps(value).encode("utf-8", "replace")]
+    return await in_thread(long_json.pieces, value)
 
 
 async def answer_with_runs(
@@ -41,6 +46,8 @@ async def answer_with_runs(
 
 def answer_in_pieces(pieces: list[bytes], headers: dict[str, str]) -> Response:
     """A JSON response whose text is sent piece by piece."""
+    if len(pieces) == 1:
+        return Response(pieces[0], headers=headers, media_type=JSON)
     length = {"Content-Length": str(sum(map(len, pieces)))}
     return StreamingResponse(_sent(pieces), headers={**headers, **length}, media_type=JSON)
 
