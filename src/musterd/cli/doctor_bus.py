@@ -84,9 +84,9 @@ def _stream_checks(name: str, stream: dict[str, Any] | None, servers: int, setti
         finding = f"{name}: {state['messages']} messages, {state['consumer_count']} consumers, replicas: {replicas}"
         copies = (stream.get("cluster") or {}).get("replicas") or ()
         # Not "offline", which NATS notices minutes later.
-        if old := [copy["name"] for copy in copies if not copy["current"]]:
+        if stale := [copy["name"] for copy in copies if not copy["current"]]:
             cure = "start these servers again, or wait until they have caught up"
-            yield warn("streams", f"{finding}; down or behind: {', '.join(old)}", cure)
+            yield warn("streams", f"{finding}; down or behind: {', '.join(stale)}", cure)
         else:
             yield _replicas(finding, replicas, servers, f"nats stream edit {name} --replicas 3")
         if "ts" in stream:

@@ -190,12 +190,13 @@ async def stored_after(
     encoded = await database.fetch(lambda tx: events.encoded_page(SessionTx(tx, session_id), root_id, after, limit))
     is_long = encoded.characters > LONG_BYTES
     page = await in_thread(partial(events.decoded_page, encoded)) if is_long else events.decoded_page(encoded)
-    contents, flushes = dict[str, str](), list[Flush]()
+    contents, characters, flushes = dict[str, str](), 0, list[Flush]()
     for first_index, flush_events in page.flushes:
-        if sum(map(len, contents.values())) >= CONTENT_CHARACTERS:
+        if characters >= CONTENT_CHARACTERS:
             return Stored(flushes, first_index - 1, is_last=False)
-        if paths := _paths_in(flush_events) - contents.keys():
-            contents |= await _contents(database, session_id, root_id, paths)
+        further = await _contents(database, session_id, root_id, _paths_in(flush_events) - contents.keys())
+        characters += sum(map(len, further.values()))
+        contents |= further
         flushes.append(Flush(first_index, flush_events, contents))
     return Stored(flushes, page.last_index, page.is_last)
 

@@ -91,12 +91,12 @@ async def encoded_page(tx: SessionTx, root_id: str, index: int, limit: int) -> E
     rows, next_index, characters = list[Row](), index + 1, 0
     while len(rows) < limit and characters < PAGE_CHARACTERS:
         at_once = min(READ_AT_ONCE, limit - len(rows))
-        more = await tx.all(AFTER, {"root_id": root_id, "start": next_index, "limit": at_once})
-        rows += more
-        characters += sum(len(row["payload"]) for row in more)
-        if len(more) < at_once:
+        batch = await tx.all(AFTER, {"root_id": root_id, "start": next_index, "limit": at_once})
+        rows += batch
+        characters += sum(len(row["payload"]) for row in batch)
+        if len(batch) < at_once:
             return EncodedPage(rows, index, characters, is_last=True)
-        next_index = _next_index(more[-1])
+        next_index = _next_index(batch[-1])
     return EncodedPage(rows, index, characters, is_last=False)
 
 
