@@ -1,5 +1,4 @@
 import { type FormEvent, type ReactNode, useId, useState } from "react";
-import { useLocation } from "wouter";
 import type { JsonObject } from "../approvals/approval";
 import { isObject, parseJson } from "../approvals/question/values";
 import { markAutofocus } from "../shared/autofocus";
@@ -46,8 +45,6 @@ export function RenameDialog({ session, onClose }: SessionDialogProps) {
 
 export function DeleteDialog({ session, onClose }: SessionDialogProps) {
   const remove = useDeleteSession(session.session_id);
-  const [, navigate] = useLocation();
-  const onDelete = () => remove.mutate(undefined, { onSuccess: () => navigate("/sessions") });
   return (
     <Dialog title="Delete session" onClose={onClose}>
       <div className="card-body">
@@ -57,7 +54,7 @@ export function DeleteDialog({ session, onClose }: SessionDialogProps) {
         </p>
         <Problem error={remove.error} />
         <Buttons onClose={onClose}>
-          <Button kind="danger" disabled={remove.isPending} onClick={onDelete}>
+          <Button kind="danger" disabled={remove.isPending} onClick={() => remove.mutate()}>
             Delete
           </Button>
         </Buttons>

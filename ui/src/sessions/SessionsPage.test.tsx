@@ -108,3 +108,19 @@ test("a state that is no JSON object is not sent", async () => {
   expect(await screen.findByText("Enter a JSON object.")).toBeTruthy();
   expect(requests.some(({ method }) => method === "PATCH")).toBe(false);
 });
+
+test("a deleted session is left, also if its dialog is closed before the answer", async () => {
+  const ids = ["a", "b"];
+  const deleteFirst = () => {
+    ids.shift();
+    return { status: 204 };
+  };
+  fakeServer({ ...answersWith(ids), "DELETE /sessions/a": deleteFirst });
+  showSessions("#/sessions/a");
+  fireEvent.click(await screen.findByRole("button", { name: /^Delete session/ }));
+  const confirm = screen.getByRole("button", { name: "Delete" });
+  const cancel = screen.getByRole("button", { name: "Cancel" });
+  fireEvent.click(confirm);
+  fireEvent.click(cancel);
+  await waitFor(() => expect(window.location.hash).toBe("#/sessions/b"));
+});

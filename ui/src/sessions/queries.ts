@@ -9,6 +9,7 @@ import { reread, useRereadAfter } from "../api/reread";
 import { listRuns } from "../api/runs";
 import type { Page, RunSummary } from "../api/types";
 import { leadTo, useFollowUp } from "../app/followUp";
+import { currentPath, navigate } from "../app/hashLocation";
 import type { JsonObject } from "../approvals/approval";
 import type { RunTarget } from "../start/startRequest";
 import type { SessionDetail, SessionFilter, SessionItem, SessionPage, SessionRun } from "./session";
@@ -112,16 +113,22 @@ function useSessionChange<T>(id: string, change: (value: T) => Promise<SessionDe
   });
 }
 
+/** Deletes a session, and leaves its place. */
 export function useDeleteSession(id: string) {
   const client = useQueryClient();
+  const followUp = useFollowUp();
   return useMutation({
+    ...followUp,
     mutationFn: () => dataOf(api.DELETE("/sessions/{session_id}", { params: { path: { session_id: id } } })),
-    onSuccess: () => {
+    onSuccess: (_deleted, _sent, origin) => {
+      void client.invalidateQueries({ queryKey: ["sessions", "list"] });
+      void client.invalidateQueries({ queryKey: ["runs"] });
+      // After the list is marked as old, because /sessions leads to its first session. Before the data go, because the
+      // dialog goes with them, and the callbacks of a component that is gone are not called.
+      if (currentPath() === origin.path) navigate("/sessions");
       client.removeQueries({ queryKey: ["sessions", "one", id] });
       client.removeQueries({ queryKey: ["sessions", "runs", id] });
       client.removeQueries({ queryKey: ["sessions", "figures", id] });
-      void client.invalidateQueries({ queryKey: ["sessions", "list"] });
-      void client.invalidateQueries({ queryKey: ["runs"] });
     },
   });
 }
