@@ -15,8 +15,7 @@ JSON = "application/json"
 
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON response."""
-    content = jsontext.dumps(value).encode("utf-8", "replace")
-    return Response(content, status_code=status, headers=headers, media_type=JSON)
+    return Response(jsontext.dumps(value).encode(), status_code=status, headers=headers, media_type=JSON)
 
 
 async def answer_of(value: Any) -> Response:
@@ -27,7 +26,7 @@ async def answer_of(value: Any) -> Response:
 async def json_pieces(value: Any) -> list[bytes]:
     """The JSON of a value in UTF-8: one piece, or several if it is long. Those are written in another thread."""
     if long_json.characters_of(value) <= long_json.LONG_BYTES:
-        return [jsontext.dumps(value).encode("utf-8", "replace")]
+        return [jsontext.dumps(value).encode()]
     return await in_thread(long_json.pieces, value)
 
 

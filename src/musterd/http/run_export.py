@@ -97,7 +97,7 @@ def _replay_input(run: RunRow, inputs: AttemptInput, questions: Iterable[Approva
 
 
 def _json(value: Any) -> bytes:
-    return jsontext.dumps(value).encode("utf-8", "replace")
+    return jsontext.dumps(value).encode()
 
 
 def _json_of_run(render: Callable[[], AnyRunOutput], further: Mapping[str, Any]) -> list[bytes]:

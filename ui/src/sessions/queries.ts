@@ -123,8 +123,8 @@ export function useDeleteSession(id: string) {
     onSuccess: (_deleted, _sent, origin) => {
       void client.invalidateQueries({ queryKey: ["sessions", "list"] });
       void client.invalidateQueries({ queryKey: ["runs"] });
-      // After the list is marked as old, because /sessions leads to its first session. Before the data go, because the
-      // dialog goes with them, and the callbacks of a component that is gone are not called.
+      // Here and not in the dialog, which may be closed by now. The list is marked as old first, because /sessions leads
+      // to its first session. The session's data go last, because its page would read them again.
       if (currentPath() === origin.path) navigate("/sessions");
       client.removeQueries({ queryKey: ["sessions", "one", id] });
       client.removeQueries({ queryKey: ["sessions", "runs", id] });
