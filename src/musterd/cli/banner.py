@@ -12,7 +12,6 @@ from musterd.cli.remote.server_options import DEFAULT_URL
 from musterd.core.redacted_urls import redacted_url
 from musterd.http.auth.modes import auth_mode
 from musterd.http.server import Server
-from musterd.http.ui import is_built
 
 log = structlog.get_logger("musterd.cli")
 
@@ -62,7 +61,7 @@ def startup_facts(server: Server, address: str) -> dict[str, str]:
         "teams": _listed(registry.teams),
         "agents": _listed(registry.agents),
         "workflows": _listed(registry.workflows),
-        "page": page_url(address) if is_built() else "",
+        "page": page_url(address),
         "docs": f"{address}/docs" if settings.docs_enabled else "",
         "access": _ACCESS[auth_mode(settings)],
     }

@@ -12,7 +12,7 @@ from musterd.cli.program import program
 from musterd.cli.remote.command_failed import ExitCode
 from musterd.cli.remote.following import follow_and_print
 from musterd.cli.remote.local_server import own_key, started_server
-from musterd.cli.remote.server_options import OwnServer, connected
+from musterd.cli.remote.server_options import OwnServer, command, connected
 from musterd.cli.samples import sample
 from musterd.cli.settings import settings_from
 from musterd.cli.waiting import SILENCE_SECONDS
@@ -63,13 +63,15 @@ def _run(child: ChildServer, server: OwnServer, *, keep: bool, as_json: bool) ->
     with connected(server) as client:
         run = client.start(TEAM, MESSAGE)
     page = page_url(child.url, f"runs/{run.run_id}")
-    say(f"{TEAM}: {MESSAGE}\npage: {page}")
+    say(f"{TEAM}: {MESSAGE}")
+    if page:
+        say(f"page: {page}")
     code = follow_and_print(run, server, cancels=True, as_json=as_json, silence_seconds=SILENCE_SECONDS)
     if code == ExitCode.CANCELLED:
         return code
     say("\nWhat to do next:")
     if keep:
-        say(f"  look at the run       {page}")
+        say(f"  look at the run       {page or command('runs show', server, run.run_id)}")
         say(f'  ask something else    {program()} run {TEAM} "What is the weather in Oslo?" --url {child.url}')
     else:
         say(f"  keep the server       {program()} demo --keep")

@@ -85,7 +85,7 @@ class _Reloader:
             self._port = int(url.rpartition(":")[2])
             if self._opens_page:
                 self._opens_page = False
-                webbrowser.open(page_url(url))
+                _open_page(page_url(url))
 
     def _wait_for_change(self, files: Snapshot, server: "subprocess.Popen[str]") -> None:
         """Wait until a file has changed, or the command is to stop."""
@@ -128,6 +128,13 @@ def can_open_page() -> bool:
     """Whether a person is here who has a browser with windows. Others would take the terminal over."""
     has_windows = sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     return sys.stdout.isatty() and has_windows
+
+
+def _open_page(url: str) -> None:
+    if url:
+        webbrowser.open(url)
+    else:
+        _say("this installation has no page to open; musterd doctor says what to do")
 
 
 def watched_folder(source: str) -> Path:

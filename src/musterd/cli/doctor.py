@@ -51,6 +51,7 @@ def _lines(checks: list[Check]) -> Iterator[str]:
 def _checks(source: str | None, db: str | None, host: str, port: int, *, connects_to_mcp: bool) -> Iterator[Check]:
     yield _python()
     yield _sqlite()
+    yield _page()
     try:
         settings = settings_from(db)
     except StartError as error:
@@ -98,6 +99,14 @@ def _sqlite() -> Check:
     if version < OLDEST_SQLITE:
         return fail("sqlite", text, f"use a Python with SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer")
     return ok("sqlite", text)
+
+
+def _page() -> Check:
+    from musterd.http.ui import HOW_TO_BUILD, is_built
+
+    if is_built():
+        return ok("page", "installed")
+    return warn("page", "this installation has no page: /ui/ answers 404; the API is not affected", HOW_TO_BUILD)
 
 
 @contextlib.contextmanager

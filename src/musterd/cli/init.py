@@ -55,9 +55,12 @@ def _texts(template: Template) -> dict[Path, str]:
 
 
 def _lines(folder: Path, template: Template, files: list[Path]) -> list[str]:
+    from musterd.http.ui import is_built
+
     component, message = EXAMPLES[template]
+    opening = ", open its page" if is_built() else ""
     commands = [
-        (f"musterd dev {template}.py", "serve it, open its page, and restart it after each change"),
+        (f"musterd dev {template}.py", f"serve it{opening}, and restart it after each change"),
         (f'musterd run {component} "{message}"', "in another terminal: run it, and watch"),
         (f"pytest test_{template}.py", "run its test (pip install pytest)"),
     ]

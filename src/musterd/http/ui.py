@@ -19,11 +19,11 @@ from musterd.http.entity_tags import has_tag
 from musterd.http.gzip_streams import accepts_gzip, gzipped
 
 FOLDER = Path(musterd.__file__).parent / "ui_dist"
-NOT_BUILT = (
-    "The page is not built.\n\n"
-    "In a checkout, install Node 20 or newer and run `make setup`. Released packages contain the page.\n"
-    "The API is not affected.\n"
+HOW_TO_BUILD = (
+    "released packages contain the page; in a checkout, install Node 20 or newer and run `make setup`, "
+    "which must also come before a wheel is built"
 )
+NOT_BUILT = f"The page is not built: {HOW_TO_BUILD}.\nThe API is not affected.\n"
 
 _INDEX = "index.html"
 _HASHED = "assets/"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from musterd.http.ui import ui_routes
 from tests.support.app import Sample, Serve
 from tests.support.commands import Command, TalkTo
 
@@ -49,13 +50,33 @@ async def test_a_detached_run_is_a_receipt(serve_live: Serve, musterd: Command, 
         run_id = started.out.strip()
         assert started.code == 0
         assert f"musterd runs watch {run_id}\n" in started.err
-        assert f"/ui/#/runs/{run_id}\n" in started.err
         assert (await musterd("runs", "watch", run_id)).out == "yes\n"
         url = str(server.http.base_url).rstrip("/")
         with_password = url.replace("://", "://ada:topsecret@")
         started = await musterd("run", "demo-team", "[[SAY yes]]", "--detach", "--url", with_password)
         assert (started.code, "topsecret" in started.err) == (0, False)
         assert f" --url {url.replace('://', '://ada@')}\n" in started.err
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+async def test_a_detached_run_names_its_page_if_the_server_has_one(
+    serve_live: Serve,
+    musterd: Command,
+    talk_to: TalkTo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_built: bool,
+) -> None:
+    if is_built:
+        (tmp_path / "index.html").write_text("<title>musterd</title>")
+    monkeypatch.setattr("musterd.app.ui_routes", lambda: ui_routes(tmp_path))
+    async with serve_live(security_key="secret") as server:
+        talk_to(server)
+        started = await musterd("run", "demo-team", "[[SAY yes]]", "--detach", "--token", "secret")
+        address = str(server.http.base_url).rstrip("/")
+        line = f"  its page   {address}/ui/#/runs/{started.out.strip()}"
+        assert (started.code, line in started.err.splitlines()) == (0, is_built)
+        assert "/ui/" not in started.err.replace(line, "")
 
 
 async def test_files_and_a_session_go_with_a_run(

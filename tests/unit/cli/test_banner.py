@@ -32,7 +32,7 @@ def server_of(agents: int = 0, **settings: Any) -> Server:
 def test_a_start_says_what_is_served_and_where(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("musterd.cli.banner.is_built", lambda: True)
+    monkeypatch.setattr("musterd.http.ui.is_built", lambda: True)
     url = "postgresql://musterd:topsecret@db.example/records"
     print_startup(server_of(agents=12, db=url), "http://127.0.0.1:7777")
     output = capsys.readouterr()
@@ -53,7 +53,7 @@ def test_a_start_says_what_is_served_and_where(
 
 
 def test_a_start_names_no_page_that_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musterd.cli.banner.is_built", lambda: False)
+    monkeypatch.setattr("musterd.http.ui.is_built", lambda: False)
     assert "page" not in startup_facts(server_of(), "http://127.0.0.1:7777")
 
 

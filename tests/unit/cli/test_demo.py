@@ -20,6 +20,20 @@ from musterd.models.local import weights
 from tests.support.terminal import Terminal
 
 
+@pytest.fixture(autouse=True)
+def built_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page counts as built, even if the checkout of the test lacks it."""
+    monkeypatch.setattr("musterd.http.ui.is_built", lambda: True)
+
+
+def test_an_installation_without_the_page_prints_no_link(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musterd.http.ui.is_built", lambda: False)
+    assert demo.demo(scripted=True) == 0
+    assert "/ui/" not in capfd.readouterr().err
+
+
 def test_it_runs_the_sample_team_over_http(capfd: pytest.CaptureFixture[str]) -> None:
     assert demo.demo(scripted=True) == 0
     out, err = capfd.readouterr()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd.cli.dev import snapshot, watched_folder
+from musterd.cli.dev import _Reloader, snapshot, watched_folder
 from musterd.cli.main import main
 
 
@@ -48,6 +48,19 @@ def test_the_folder_has_all_that_a_source_can_import(tmp_path: Path, monkeypatch
     assert watched_folder("app/desk/team.py:desk").resolve() == tmp_path
     assert watched_folder("app.desk.team").resolve() == tmp_path
     assert watched_folder("other/teams.yaml").resolve() == tmp_path / "other"
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+def test_a_page_that_is_not_installed_is_not_opened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_built: bool
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("musterd.http.ui.is_built", lambda: is_built)
+    reloader = _Reloader("team.py", [], 0, opens_page=True)
+    reloader._pass_on("musterd: serving on http://127.0.0.1:7777\n")
+    assert opened == (["http://127.0.0.1:7777/ui/"] if is_built else [])
+    assert ("has no page" in capsys.readouterr().err) is not is_built
 
 
 def test_an_address_in_use_ends_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,7 @@ agents:
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("musterd.http.ui.is_built", lambda: True)  # the checkout of the test may lack the page
 
 
 def source(tmp_path: Path, model: str = "scripted") -> str:
@@ -59,6 +60,17 @@ def examine(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, d
     for check in report["checks"]:
         checks.setdefault(check["name"], []).append(check)
     return code, checks
+
+
+def test_an_installation_without_the_page_needs_attention(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musterd.http.ui.is_built", lambda: False)
+    code, checks = examine(capsys, "--db", "sqlite:///none.db")
+    (page,) = checks["page"]
+    assert (code, page["level"]) == (1, "warn")
+    assert "/ui/ answers 404" in page["found"]
+    assert "make setup" in page["cure"]
 
 
 def test_all_is_well(tmp_path: Path, sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

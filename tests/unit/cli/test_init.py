@@ -51,6 +51,15 @@ def test_the_sample_can_be_served_and_its_test_passes_with_plain_pytest(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("is_built", [True, False])
+def test_the_page_is_named_only_if_it_is_installed(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_built: bool
+) -> None:
+    monkeypatch.setattr("musterd.http.ui.is_built", lambda: is_built)
+    assert main(["init"]) == 0
+    assert ("open its page" in capsys.readouterr().out) is is_built
+
+
 def test_the_knowledge_sample_answers_from_its_documents(folder: Path) -> None:
     assert main(["init", "--template", "knowledge"]) == 0
     with TestClient(app_of(folder / "knowledge.py", folder / "x.db"), base_url="http://localhost") as client:

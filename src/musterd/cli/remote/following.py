@@ -16,7 +16,6 @@ from musterd.cli.output import (
     say,
     with_iso_times,
 )
-from musterd.cli.page import page_url
 from musterd.cli.program import program
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, CommandFailed, ExitCode
 from musterd.cli.remote.outage import Outage
@@ -228,14 +227,17 @@ def summary(run: "Run") -> str:
     return f"{run.status}  " + ", ".join(part for part in parts if part)
 
 
-def print_receipt(run_id: str, options: "ServerOptions", url: str = "") -> None:
-    """Print on standard error which run it is, and how to watch it."""
+def print_receipt(run_id: str, options: "ServerOptions", page: str = "") -> None:
+    """Print on standard error which run it is, and how to watch it.
+
+    :param page: the URL of its page, if there is one.
+    """
     say(f"run {run_id}")
     _say_how_to_serve(options)
     say(f"  watch it   {command('runs watch', options, run_id)}")
     say(f"  read it    {command('runs show', options, run_id)}")
-    if url:
-        say(f"  its page   {page_url(url, f'runs/{run_id}')}")
+    if page:
+        say(f"  its page   {page}")
 
 
 def _say_how_to_serve(options: "ServerOptions") -> None:

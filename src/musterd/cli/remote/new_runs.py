@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from musterd.cli.output import print_text, say
+from musterd.cli.page import page_url_of
 from musterd.cli.remote.following import follow_and_print, print_receipt
 from musterd.cli.remote.run_lists import run_id_of
 from musterd.cli.remote.server_options import ServerOptions, connected, server_of
-from musterd.core.redacted_urls import redacted_url
 
 if TYPE_CHECKING:
     from musterd.client import Client, Run
@@ -32,7 +32,7 @@ def attend(run: "Run", options: ServerOptions, *, detach: bool, as_json: bool = 
     """
     if detach:
         print_text(run.run_id)
-        print_receipt(run.run_id, options, redacted_url(server_of(options).url))
+        print_receipt(run.run_id, options, page_url_of(server_of(options), f"runs/{run.run_id}"))
         return 0
     if not sys.stderr.isatty():
         say(f"run {run.run_id} in session {run.session_id}")
