@@ -1,12 +1,15 @@
 """``musterd approvals`` and ``musterd sessions`` against a server."""
 
+import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from musterd import Step, StepInput, Workflow
+from musterd.cli.remote import session_lists
 from tests.support.app import Sample, Serve
 from tests.support.commands import Command, TalkTo
 
@@ -129,17 +132,44 @@ async def test_a_session_is_exported_with_its_runs(
         assert [run["run"]["content"] for run in export["runs"]] == ["one", "two"]
 
 
-async def test_nothing_is_deleted_without_a_yes(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+async def test_nothing_is_deleted_without_a_yes(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with serve_live() as server:
         talk_to(server)
         await server.run("[[SAY one]]", session_id="s1")
         refused = await musterd("sessions", "rm", "s1")
         assert (refused.code, "--yes" in refused.err) == (2, True)
         assert len((await musterd("sessions", "ls")).rows) == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(session_lists, "can_ask", lambda: True)
+            patch.setattr(sys, "stdin", io.StringIO("n\n"))
+            kept = await musterd("sessions", "rm", "s1")
+        assert (kept.code, "Delete this session with all runs? [y/N] " in kept.err) == (1, True)
         missing = await musterd("sessions", "rm", "s1", "other", "--yes")
         assert missing.code == 1
         assert (await musterd("sessions", "rm", "s1", "--yes")).code == 0
         assert (await musterd("sessions", "ls", "--json")).json == []
+
+
+async def test_the_beginning_of_a_session_s_id_continues_it(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        own = (await server.run("[[SAY one]]"))["session_id"]
+        assert (await musterd("run", "demo-team", "[[SAY two]]", "--session", own[:8])).code == 0
+        monkeypatch.setattr(sys, "stdin", io.StringIO("[[SAY three]]\n"))
+        assert (await musterd("chat", "demo-team", "--session", own[:8])).code == 0
+        assert [row[0] for row in (await musterd("sessions", "ls")).rows] == [own]
+        for beginning in (own[:2], own):
+            listed = await musterd("runs", "ls", "--session", beginning)
+            assert [row[5] for row in listed.rows] == ["[[SAY three]]", "[[SAY two]]", "[[SAY one]]"]
+        assert (await musterd("run", "demo-team", "[[SAY one]]", "--session", "0badcafe")).code == 0
+        sessions = {row[0] for row in (await musterd("sessions", "ls")).rows}
+        assert sessions == {own, "0badcafe"}, "an id that a client chooses may look like the beginning of one"
+        missing = await musterd("runs", "ls", "--session", "nothing")
+        assert (missing.code, missing.err.startswith('musterd: There is no session "nothing".')) == (1, True)
 
 
 async def test_an_id_that_is_gone_does_not_stand_for_a_longer_one(
@@ -152,6 +182,7 @@ async def test_an_id_that_is_gone_does_not_stand_for_a_longer_one(
         message = 'musterd: There is no session "user-1". If you mean user-10, give its whole id.\n'
         assert (gone.code, gone.err) == (1, message)
         own = (await server.run("[[SAY two]]"))["session_id"]
-        assert (await musterd("sessions", "rm", own[:7], "--yes")).code == 1
+        short = await musterd("sessions", "rm", own[:7], "--yes")
+        assert (short.code, short.err.endswith("give its whole id, or at least its first 8 characters.\n")) == (1, True)
         assert (await musterd("sessions", "rm", own[:8], "--yes")).err == f"Deleted {own}.\n"
         assert [row["session_id"] for row in (await musterd("sessions", "ls", "--json")).json] == ["user-10"]

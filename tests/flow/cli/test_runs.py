@@ -1,11 +1,14 @@
 """``musterd runs`` and ``musterd teams`` against a server."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from musterd import Team, ToolContext, tool
+from musterd.cli.remote import lookups
 from tests.support.app import Sample, Serve
 from tests.support.commands import Command, TalkTo
 
@@ -82,9 +85,11 @@ async def test_a_beginning_that_several_ids_have(serve_live: Serve, musterd: Com
         talk_to(server)
         for run_id in ("night-1", "night-2"):
             await server.run("hello", run_id=run_id)
-        several = await musterd("runs", "cancel", "night")
-        assert several.code == 1
-        assert {"night-1", "night-2"} <= set(several.err.splitlines())
+        for command in ("show", "watch", "events", "steps", "cancel", "continue", "rerun", "export"):
+            several = await musterd("runs", command, "night")
+            first, *ids = several.err.splitlines()
+            assert (several.code, first) == (2, 'musterd: Several runs begin with "night". Give more of the id:')
+            assert sorted(ids) == ["night-1", "night-2"]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +194,23 @@ async def test_a_run_is_cancelled(serve_live: Serve, musterd: Command, talk_to: 
         assert 'There is no run "r". If you mean r1, give its whole id.' in (await musterd("runs", "cancel", "r")).err
         assert (await musterd("runs", "cancel", "r1")).err == "r1 is CANCELLED\n"
         assert (await musterd("runs", "watch", "r1")).code == 130
+
+
+async def test_a_person_confirms_a_short_beginning_of_the_id_of_a_run_to_cancel(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "can_ask", lambda: True)
+    async with serve_live() as server:
+        talk_to(server)
+        hold = server.model.hold("hello")
+        await server.begin("hello", run_id="user-10")
+        await hold.reached.wait()
+        monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+        refused = await musterd("runs", "cancel", "user-1")
+        assert refused.err == 'There is no run "user-1". Do you mean user-10? [y/N] musterd: Nothing was changed.\n'
+        assert (refused.code, (await musterd("runs", "ls")).rows[0][2]) == (1, "RUNNING")
+        monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+        assert (await musterd("runs", "cancel", "user-1")).err.endswith("user-10 is CANCELLED\n")
 
 
 async def test_an_export_goes_to_a_file_of_its_owner(

@@ -10,6 +10,7 @@ from musterd.cli.remote.command_failed import ExitCode
 from musterd.cli.remote.local_server import server_for
 from musterd.cli.remote.new_runs import attend
 from musterd.cli.remote.server_options import ServerOptions, command, connected
+from musterd.cli.remote.session_lists import session_to_continue
 from musterd.cli.remote.starting import Start, chosen, started
 from musterd.core import clock
 
@@ -24,11 +25,11 @@ def chat_with(team: str, session: str | None, kind: "ComponentKind | None", opti
 
     :return: 130 after Ctrl+C at the prompt; otherwise the exit code of the last run that did not complete, or 0.
     """
-    session_id = session or clock.new_id()
     code: int = ExitCode.COMPLETED
     with server_for(team, options) as server:
         with connected(server) as client:
             name = chosen(client, team, kind).component.id
+            session_id = session_to_continue(client, session) if session else clock.new_id()
         say(f"Talking to {name} in session {session_id}. Ctrl+D ends.")
         try:
             for message in _messages():

@@ -75,10 +75,11 @@ def run_of(client: "Client", name: str) -> "Run":
 def run_id_of(client: "Client", name: str, *, acts_at_once: bool = False) -> str:
     """The id of a run by its beginning.
 
-    :param acts_at_once: of :func:`look_up`.
+    :param acts_at_once: of :func:`look_up`; a person is asked.
     """
     recent = functools.partial(_recent_ids, client, name)
-    return look_up("run", name, client.runs.summary, recent, LIST, acts_at_once=acts_at_once).run_id
+    read = client.runs.summary
+    return look_up("run", name, read, recent, LIST, acts_at_once=acts_at_once, may_ask=True).run_id
 
 
 def _recent_ids(client: "Client", name: str) -> list[str]:

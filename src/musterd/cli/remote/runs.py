@@ -28,7 +28,7 @@ def list_runs(
     json: bool = False,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
-    """List runs, newest first. All commands accept the beginning of an id.
+    """List runs, newest first. All commands accept the beginning of the id of a run, a session or an approval.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def list_runs(
     status
         Only runs with this status; may be repeated.
     session
-        Only runs of this session.
+        Only runs of the session with this id, or the beginning of its id.
     search
         Only runs with this text in their message, answer, error or id.
     limit
@@ -46,9 +46,10 @@ def list_runs(
         Print an array of objects.
     """
     from musterd.cli.remote import run_lists
+    from musterd.cli.remote.session_lists import session_to_filter
 
-    filters = run_lists.filters(status=status, session_id=session, q=search)
     with connected(server) as client:
+        filters = run_lists.filters(status=status, session_id=session_to_filter(client, session), q=search)
         rows = run_lists.newest(client, limit, team, filters)
     run_lists.print_runs(rows, as_json=json)
     return 0
@@ -153,6 +154,9 @@ def list_steps(
 @runs.command(name="cancel")
 def cancel_run(run: RunName, /, *runs: Run, server: ServerOptions = NO_OPTIONS) -> int:
     """Cancel RUN with its members, or a member's run alone.
+
+    If fewer than 8 characters of an id are given, or the beginning of an id that a client chose, a person in a terminal
+    is asked first; without a terminal it is refused.
 
     Parameters
     ----------

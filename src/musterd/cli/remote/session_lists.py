@@ -1,7 +1,6 @@
 """Sessions in lists and alone."""
 
 import json
-import sys
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from musterd.cli.output import (
     with_iso_times,
 )
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.remote.lookups import look_up
+from musterd.cli.remote.lookups import is_shown_beginning, look_up, only_match, person_agrees
 from musterd.cli.remote.questions import can_ask
 
 if TYPE_CHECKING:
@@ -68,9 +67,41 @@ def session_of(client: "Client", name: str, *, acts_at_once: bool = False) -> "S
     """
 
     def recent() -> list[str]:
-        return [session.session_id for session in islice(client.sessions.all(), RECENT)]
+        return _recent_ids(client)
 
     return look_up("session", name, client.sessions.get, recent, LIST, acts_at_once=acts_at_once)
+
+
+def session_to_continue(client: "Client", name: str) -> str:
+    """The id of the session of a new run: that of a stored one for its beginning, as tables show it.
+
+    :param name: any other one is the id of the session, which may be new.
+    :raises CommandFailed: several begin with it.
+    """
+    from musterd.client import Forbidden, NotFound
+
+    if not is_shown_beginning(name):
+        return name
+    try:
+        return client.sessions.get(name).session_id
+    except NotFound:
+        return only_match("session", name, _recent_ids(client)) or name
+    except Forbidden:  # a token that starts runs need not read sessions
+        return name
+
+
+def session_to_filter(client: "Client", name: str | None) -> str | None:
+    """The id of the session of runs to list, by its beginning."""
+    from musterd.client import Forbidden
+
+    try:
+        return None if name is None else session_of(client, name).session_id
+    except Forbidden:  # a token that reads runs need not read sessions
+        return name
+
+
+def _recent_ids(client: "Client") -> list[str]:
+    return [session.session_id for session in islice(client.sessions.all(), RECENT)]
 
 
 def print_session(session: "Session") -> None:
@@ -106,9 +137,7 @@ def remove(client: "Client", sessions: Sequence["Session"], *, is_confirmed: boo
             raise CommandFailed("Nothing was deleted: without a terminal, confirm with --yes.", ExitCode.USAGE)
         for session in sessions:
             say(f"{session.session_id}  {one_line(session.session_name)}")
-        sys.stderr.write(f"Delete {'this session' if len(sessions) == 1 else 'these sessions'} with all runs? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if not person_agrees(f"Delete {'this session' if len(sessions) == 1 else 'these sessions'} with all runs?"):
             raise CommandFailed("Nothing was deleted.")
     for session in sessions:
         client.sessions.delete(session.session_id)

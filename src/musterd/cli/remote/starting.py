@@ -12,6 +12,7 @@ from musterd.cli.remote.components import Served, component_of, served
 from musterd.cli.remote.local_server import is_source, server_for
 from musterd.cli.remote.new_runs import attend
 from musterd.cli.remote.server_options import ServerOptions, connected
+from musterd.cli.remote.session_lists import session_to_continue
 
 if TYPE_CHECKING:
     from musterd.client import Client, File, Run, StartOptions
@@ -81,12 +82,12 @@ def contents_of(paths: Sequence[Path]) -> list["File"]:
 def started(start: Start, options: ServerOptions) -> "Run":
     """Start a run. The server has stored it when this returns."""
     fields: StartOptions = {}
-    if start.session is not None:
-        fields["session_id"] = start.session
     if start.files:
         fields["files"] = start.files
     # If the answer of `start` is lost, the client sends it again with the same idempotency key, so there is one run.
     with connected(options, refused_code=ExitCode.UNREACHABLE) as client:
+        if start.session is not None:
+            fields["session_id"] = session_to_continue(client, start.session)
         row = chosen(client, start.team, start.kind)
         return client.start(row.component.id, start.message, kind=row.kind, **fields)
 
