@@ -1,9 +1,10 @@
 """``musterd fields``: the fields of declarations."""
 
+import re
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 
 from musterd.cli.output import print_json, print_text
 from musterd.core.errors import DeclarationError
@@ -25,6 +26,9 @@ from musterd.declare.reference import ListedField, listed_fields, listed_tool_op
 from musterd.declare.yaml_schema import CONTAINERS
 
 LONGEST_LINE = 100
+_ROLE = re.compile(r":[a-z]+:(?=`)")
+_CODE = re.compile(r"(`+)(.+?)\1")
+_WORD = re.compile(r"[a-z]+")
 _CLASSES: Sequence[type[Declared]] = (
     Agent,
     Team,
@@ -58,15 +62,32 @@ def show_fields(kind: str, *, as_json: bool) -> int:
         details = [] if row.default is None else [f"default {row.default}"]
         details += [] if row.is_in_yaml or kind == TOOL else ["Python only"]
         print_text(f"{row.name}  ({', '.join(details)})" if details else row.name)
-        print_text(textwrap.fill(row.meaning, width, initial_indent="    ", subsequent_indent="    "))
+        print_text(_indented(row.meaning, width))
     return 0
 
 
+def _indented(text: str, width: int) -> str:
+    indent = "    "
+    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def plain_text(markup: str) -> str:
+    """A text without the marks of Markdown and reStructuredText. A word of code has quotes, because it reads as prose.
+
+    :param markup: such as "``retry_safe`` or `pause`", which becomes "retry_safe or 'pause'".
+    """
+    return _CODE.sub(lambda match: f"'{match[2]}'" if _WORD.fullmatch(match[2]) else match[2], _ROLE.sub("", markup))
+
+
 def _rows_of(kind: str) -> list[ListedField]:
+    return [replace(row, meaning=plain_text(row.meaning)) for row in _fields_of(kind)]
+
+
+def _fields_of(kind: str) -> Iterable[ListedField]:
     if kind == TOOL:
-        return list(listed_tool_options())
+        return listed_tool_options()
     if kind in KINDS:
-        return list(listed_fields(options_of(KINDS[kind])))
+        return listed_fields(options_of(KINDS[kind]))
     kinds = (*KINDS, TOOL)
     suggestion = closest_match(kind, kinds)
     fix = f"did you mean '{suggestion}'?" if suggestion else f"use one of {', '.join(kinds)}"

@@ -213,9 +213,7 @@ class ComponentOptions(Declared):
         ),
     )
     markdown: bool = field(default=False, metadata=_prompt(FLAG, "Ask for Markdown, unless `output_schema` is set."))
-    use_instruction_tags: bool = field(
-        default=True, metadata=_prompt(FLAG, "Wrap instructions in XML tags. Agno's default is False.")
-    )
+    use_instruction_tags: bool = field(default=True, metadata=_prompt(FLAG, "Wrap the instructions in XML tags."))
     resolve_in_context: bool = field(
         default=True,
         metadata=_prompt(

@@ -1,11 +1,12 @@
 """``musterd fields``."""
 
 import json
+import re
 
 import pytest
 
 from musterd.cli import main
-from musterd.cli.fields import KINDS
+from musterd.cli.fields import KINDS, TOOL, plain_text
 from musterd.declare.options import options_of
 from musterd.declare.tools import ToolOptions
 
@@ -36,6 +37,19 @@ def test_the_options_of_a_tool_are_listed(capsys: pytest.CaptureFixture[str]) ->
     assert rows["name"]["default"] is None
     assert main(["fields", "tool"]) == 0
     assert "requires_confirmation  (default False)\n    a person must approve each call." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [*KINDS, TOOL])
+def test_meanings_are_plain_text(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fields", kind]) == 0
+    text = capsys.readouterr().out
+    assert "`" not in text
+    assert not re.search(r":[a-z]+:\w|Agno's default", text)
+
+
+def test_code_in_a_meaning_stays_apart_from_the_words_around_it() -> None:
+    markup = '`pause`, ``retry_safe`` or :class:`musterd.RetryTool` in `pkg.mod:name`; `"route"`'
+    assert plain_text(markup) == "'pause', retry_safe or musterd.RetryTool in pkg.mod:name; \"route\""
 
 
 def test_a_misspelt_kind_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,7 +154,7 @@ class Step(StepOptions):
         metadata=about(
             _ON_ERROR,
             "What happens after the last try failed: `fail` the run, `skip` the step, or `pause` for a person to "
-            "decide. Agno's default is `skip`.",
+            "decide.",
         ),
     )
     skip_on_failure: bool = field(default=False, metadata=about(FLAG, 'True means `"skip"`.', part_of="on_error"))
