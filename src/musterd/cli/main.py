@@ -261,7 +261,7 @@ app.command(schedules)
 
 @schedules.command(name="ls")
 def list_schedules(*, db: DATABASE = None, json: JSON = False) -> int:
-    """List the schedules of all users, with their next instants."""
+    """List the schedules of all users, and when each starts its next run."""
     from musterd.cli.schedules import show
 
     return show(db=db, as_json=json)
@@ -269,7 +269,7 @@ def list_schedules(*, db: DATABASE = None, json: JSON = False) -> int:
 
 @schedules.command(name="trigger")
 def trigger_schedule(name: str, /, *, db: DATABASE = None) -> int:
-    """Fire the schedule NAME once. A server on the same database starts its run within a second.
+    """Start a run of the schedule NAME now. A server on the same database starts it within a second.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ def trigger_schedule(name: str, /, *, db: DATABASE = None) -> int:
 
 @schedules.command(name="enable")
 def enable_schedule(name: str, /, *, db: DATABASE = None) -> int:
-    """Enable the schedule NAME, from its next instant on.
+    """Enable the schedule NAME: it starts its next run at its next time.
 
     Parameters
     ----------
@@ -319,7 +319,7 @@ app.command(
 
 @app.command(group=DEVELOPMENT)
 def cron(expression: str, /, *, tz: str = "UTC", json: JSON = False) -> int:
-    """Print the next ten instants of the cron expression EXPRESSION.
+    """Print the next ten times at which a schedule with the cron expression EXPRESSION starts a run.
 
     Parameters
     ----------

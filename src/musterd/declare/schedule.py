@@ -63,24 +63,30 @@ class Schedule(Declared):
     at: datetime | str | None = field(
         default=None, metadata=about(_TIME, "Fire once at this time, in place of `cron`.")
     )
-    starts_at: datetime | str | None = field(default=None, metadata=about(_TIME, "No instant before this time."))
-    ends_at: datetime | str | None = field(default=None, metadata=about(_TIME, "No instant after this time."))
+    starts_at: datetime | str | None = field(default=None, metadata=about(_TIME, "No run starts before this time."))
+    ends_at: datetime | str | None = field(default=None, metadata=about(_TIME, "No run starts after this time."))
     description: str | None = field(default=None, metadata=about(TEXT, "What it is for."))
     payload: Mapping[str, Any] = field(
         default_factory=dict, metadata=about(OBJECT, "Further fields of the request that starts a run.")
     )
     jitter_seconds: int = field(
         default=0,
-        metadata=about(COUNT, "Most seconds by which a firing is later than its instant; constant for each schedule."),
+        metadata=about(
+            COUNT,
+            "The most seconds by which runs start late, so that not all schedules start at once; constant for each "
+            "schedule.",
+        ),
     )
     on_missed: str = field(
         default="once",
         metadata=about(
             one_of("once", "skip", "all"),
-            "What happens to missed instants: `once` (the last one fires for all), `skip`, `all` (at most 100).",
+            "What happens after missed times: `once` (one run for all), `skip`, `all` (a run for each, at most 100).",
         ),
     )
-    grace_seconds: int = field(default=3600, metadata=about(COUNT, "How late a missed instant may still fire."))
+    grace_seconds: int = field(
+        default=3600, metadata=about(COUNT, "How late a missed run may still start, in seconds.")
+    )
     overlap: str = field(
         default="enqueue",
         metadata=about(

@@ -55,6 +55,13 @@ def commands(above: App, prefix: str = "") -> Iterator[str]:
             yield from commands(above[name], f"{prefix} {name}".strip())
 
 
+def test_help_says_time_and_not_instant(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in commands(app):
+        main([*command.split(), "--help"])
+    main(["fields", "schedule"])
+    assert "instant" not in capsys.readouterr().out
+
+
 def test_help_imports_nothing_that_it_does_not_need() -> None:
     command = [sys.executable, "-c", PRINT_MODULES, *commands(app)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
