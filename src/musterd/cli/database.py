@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from musterd.cli.output import print_json, print_text, with_iso_times
+from musterd.cli.output import counted, print_json, print_text, with_iso_times
 from musterd.cli.units import format_age, format_size
 from musterd.core import clock
 from musterd.core.errors import StartError
@@ -82,6 +82,6 @@ def backup(settings: Settings, file: Path, *, force: bool) -> int:
         )
     copy = back_up(sqlite_path(settings.db), file.absolute(), replaces=force)
     size = format_size(copy.size)
-    result = f"{size}, {copy.runs} runs, integrity check passed, in {copy.seconds:.1f} s"
+    result = f"{size}, {counted(copy.runs, 'run')}, integrity check passed, in {copy.seconds:.1f} s"
     print_text(f"musterd: {copy.path}: {result}")
     return 0

@@ -11,10 +11,10 @@ from dataclasses import asdict
 import musterd
 from musterd.cli.doctor_access import access_checks
 from musterd.cli.doctor_bus import bus_checks
-from musterd.cli.doctor_check import FAIL, OK, WARN, Check, fail, ok, warn
+from musterd.cli.doctor_check import FAIL, OK, WARN, Check, fail, failure, ok, warn
 from musterd.cli.doctor_database import database_checks
 from musterd.cli.doctor_source import source_checks
-from musterd.cli.output import one_line, print_json, print_text
+from musterd.cli.output import counted, one_line, print_json, print_text
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core.errors import StartError
 
@@ -45,7 +45,8 @@ def _lines(checks: list[Check]) -> Iterator[str]:
             yield f"{'':4}  {'':{width}}  → {one_line(check.cure)}"
     problems = [check for check in checks if check.level != OK]
     yield ""
-    yield f"{len(checks)} checks, {len(problems)} need attention" if problems else f"{len(checks)} checks, all ok"
+    needing = "1 needs attention" if len(problems) == 1 else f"{len(problems)} need attention"
+    yield f"{counted(len(checks), 'check')}, {needing if problems else 'all ok'}"
 
 
 def _checks(source: str | None, db: str | None, host: str, port: int, *, connects_to_mcp: bool) -> Iterator[Check]:
@@ -80,8 +81,7 @@ def _results(name: str, run_checks: Callable[[], Iterable[Check]]) -> Iterator[C
 
 def _failures(name: str, error: StartError) -> Iterator[Check]:
     for line in error.message.splitlines():
-        problem, _, cure = line.partition(" — ")
-        yield fail(name, problem, cure)
+        yield failure(name, line)
 
 
 def _python() -> Check:

@@ -5,7 +5,7 @@ import http.client
 import importlib.util
 from collections.abc import Iterator
 
-from musterd.cli.doctor_check import Check, fail, ok, warn
+from musterd.cli.doctor_check import Check, fail, failure, ok, warn
 from musterd.core.errors import StartError
 from musterd.core.loopback import is_loopback
 from musterd.core.settings import Settings
@@ -18,7 +18,7 @@ ANSWER_SECONDS = 2.0
 def access_checks(settings: Settings, host: str, port: int) -> Iterator[Check]:
     """All checks of access, in order."""
     yield _authentication(settings, host, is_local=is_loopback(host))
-    yield _port(host, port)
+    yield _port(settings, host, port)
     if not settings.tls_verify:
         cure = "unset MUSTERD_TLS_VERIFY; name additional authorities with SSL_CERT_FILE"
         yield warn("tls", "certificates of model providers are not verified", cure)
@@ -49,17 +49,34 @@ def _authentication(settings: Settings, host: str, *, is_local: bool) -> Check:
     return fail("key", f"none, and {host} is reachable from other machines", cure)
 
 
-def _port(host: str, port: int) -> Check:
+def _port(settings: Settings, host: str, port: int) -> Check:
+    """Whether a server could listen there, or is the one that uses the database."""
     from musterd.cli.listening import listen
 
     try:
         listener = listen(host, port)
-    except StartError:
+    except StartError as error:
         if not _is_musterd(host, port):
-            raise
-        return ok("port", f"{host}:{port}: musterd is already running there")
+            return failure("port", error.message)
+        if servers := _servers_of(settings.db):
+            return ok("port", f"{host}:{port}: a musterd server runs there; {', '.join(servers)} serves this database")
+        finding = f"{host}:{port}: a musterd server runs there, and no server of this database is known"
+        return fail("port", finding, "stop it, or choose another port with --port")
     with contextlib.closing(listener):
         return ok("port", f"{host}:{port} is free")
+
+
+def _servers_of(url: str) -> list[str]:
+    """The servers that use a database; none if it cannot be read, which the checks of the database report."""
+    from musterd.store import inspection
+
+    try:
+        if inspection.revision(url) is None:
+            return []
+        inspection.require_head_tables(url)
+        return inspection.inspect(url).servers
+    except StartError:
+        return []
 
 
 def _is_musterd(host: str, port: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.doctor_check import Check, fail, ok, warn
+from musterd.cli.output import counted
 from musterd.core import clock
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
@@ -81,7 +82,8 @@ def _stream_checks(name: str, stream: dict[str, Any] | None, servers: int, setti
         yield fail("streams", f"{name}: {stream['error'].get('description')}", "check the permissions of this user")
     else:
         replicas, state = stream["config"]["num_replicas"], stream["state"]
-        finding = f"{name}: {state['messages']} messages, {state['consumer_count']} consumers, replicas: {replicas}"
+        finding = f"{name}: {counted(state['messages'], 'message')}, {counted(state['consumer_count'], 'consumer')}"
+        finding += f", replicas: {replicas}"
         copies = (stream.get("cluster") or {}).get("replicas") or ()
         # Not "offline", which NATS notices minutes later.
         if stale := [copy["name"] for copy in copies if not copy["current"]]:

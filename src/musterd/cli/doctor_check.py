@@ -33,3 +33,12 @@ def warn(name: str, found: str, cure: str) -> Check:
 def fail(name: str, found: str, cure: str) -> Check:
     """A check of something that does not work."""
     return Check(name, FAIL, found, cure)
+
+
+def failure(name: str, message: str) -> Check:
+    """A check that ended with an error.
+
+    :param message: of the error, with what to do after a dash.
+    """
+    problem, _, cure = message.partition(" — ")
+    return fail(name, problem, cure)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from musterd.cli.doctor_check import Check, fail, ok, warn
+from musterd.cli.output import counted
 from musterd.cli.units import format_age, format_size
 from musterd.core.redacted_urls import redacted_url
 from musterd.core.settings import Settings
@@ -51,7 +52,8 @@ def database_checks(settings: Settings) -> Iterator[Check]:
     inspection.require_writable(url)
     yield ok("writable", "yes")
     contents = inspection.inspect(url)
-    yield ok("records", f"{contents.runs} runs, {contents.sessions} sessions, instance {contents.instance}")
+    runs, sessions = counted(contents.runs, "run"), counted(contents.sessions, "session")
+    yield ok("records", f"{runs}, {sessions}, database id {contents.instance}")
     yield _knowledge(contents)
     yield _workers(contents)
     yield _waiting(contents)
@@ -76,7 +78,7 @@ def _space(place: DatabaseStorage) -> Iterator[Check]:
 
 def _knowledge(contents: Inspected) -> Check:
     counts = ", ".join(f"{count} {status}" for status, count in contents.knowledge_contents.items() if count)
-    return ok("knowledge", f"{len(contents.embedders)} knowledge bases, contents: {counts or 'none'}")
+    return ok("knowledge", f"{counted(len(contents.embedders), 'knowledge base')}, contents: {counts or 'none'}")
 
 
 def _workers(contents: Inspected) -> Check:
@@ -100,5 +102,6 @@ def _waiting(contents: Inspected) -> Check:
 def _upkeep(contents: Inspected) -> Check:
     if not contents.late:
         return ok("upkeep", "nothing is overdue")
-    overdue = f"{contents.late} runs are overdue or expired by more than {inspection.LATE_SECONDS:g} s"
+    verb = "is" if contents.late == 1 else "are"
+    overdue = f"{counted(contents.late, 'run')} {verb} overdue or expired by more than {inspection.LATE_SECONDS:g} s"
     return warn("upkeep", overdue, "start a process that does upkeep: musterd serve or musterd worker")

@@ -7,7 +7,10 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
-from musterd.cli.doctor_check import Check, fail, ok, warn
+from pydantic_ai.models import Model
+
+from musterd.cli.doctor_check import Check, fail, failure, ok, warn
+from musterd.cli.output import counted
 from musterd.cli.source import load_source
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
@@ -40,28 +43,34 @@ async def source_checks(source: str, settings: Settings, *, connects_to_mcp: boo
             checks += [await _server(server, settings, connects=connects_to_mcp) for server in servers.values()]
             checks = [_without_values(check) for check in checks]
     except DeclarationError as error:
-        return [*(_failure("source", line) for line in error.message.splitlines()), *checks]
-    names = f"{len(registry.teams)} teams, {len(registry.agents)} agents, {len(registry.workflows)} workflows"
-    if registry.knowledge:
-        names += f", {len(registry.knowledge)} knowledge bases"
-    return [ok("source", f"{source}: {names}"), *checks]
+        return [*(failure("source", line) for line in error.message.splitlines()), *checks]
+    counts = {
+        "team": len(registry.teams),
+        "agent": len(registry.agents),
+        "workflow": len(registry.workflows),
+        "knowledge base": len(registry.knowledge),
+    }
+    names = ", ".join(counted(count, noun) for noun, count in counts.items() if count)
+    return [ok("source", f"{source}: {names or 'nothing to run'}"), *checks]
 
 
 def _models(components: Iterable[Component], settings: Settings) -> list[Check]:
     checks: dict[str, Check] = {}
     for component in components:
         for model in models_of(component):
-            info = describe(model)
-            name = f"{info.provider} {info.model}"
-            if isinstance(model, str) and redact_values(model) != model:
-                name = redact_values(model)
+            name = redact_values(model) if isinstance(model, str) else _name_of(model)
             try:
                 resolve.check(model, settings)
             except DeclarationError as error:
-                checks[name] = _failure("model", error.message)
+                checks[name] = failure("model", error.message)
             else:
                 checks.setdefault(name, ok("model", f"{name}: known and configured"))
     return list(checks.values())
+
+
+def _name_of(model: Model) -> str:
+    info = describe(model)
+    return f"{info.provider} {info.model}"
 
 
 def _embedder(knowledge: Knowledge, settings: Settings) -> Check:
@@ -73,7 +82,7 @@ def _embedder(knowledge: Knowledge, settings: Settings) -> Check:
     try:
         return ok("embedder", f"{knowledge.id}: {embedding.embedder_of(knowledge, settings).name}")
     except EmbedderFailed as error:
-        return _failure("embedder", f"{knowledge.id}: {error}")
+        return failure("embedder", f"{knowledge.id}: {error}")
 
 
 def _servers(components: Iterable[Component]) -> list[MCPServer]:
@@ -88,20 +97,16 @@ async def _server(server: MCPServer, settings: Settings, *, connects: bool) -> C
         if not connects:
             return ok("mcp", f"{server.label}: declared; --mcp connects to it")
         async with asyncio.timeout(ANSWER_SECONDS):
-            return ok("mcp", f"{server.label}: {len((await servers.tools(server)).definitions)} tools")
+            tools = len((await servers.tools(server)).definitions)
+            return ok("mcp", f"{server.label}: {counted(tools, 'tool')}")
     except DeclarationError as error:
-        return _failure("mcp", error.message)
+        return failure("mcp", error.message)
     except RetryTool as error:
         return fail("mcp", f"{server.label}: {error}", "start it, or correct its address")
     except TimeoutError:
         return fail("mcp", f"{server.label}: no answer within {ANSWER_SECONDS:g} s", "check its load")
     finally:
         await servers.close()
-
-
-def _failure(name: str, message: str) -> Check:
-    problem, _, cure = message.partition(" — ")
-    return fail(name, problem, cure)
 
 
 def _without_values(check: Check) -> Check:

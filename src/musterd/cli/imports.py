@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from musterd.cli.offline_database import with_database
-from musterd.cli.output import one_line, print_json, print_text, say
+from musterd.cli.output import counted, one_line, print_json, print_text, say
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.errors import StartError
@@ -106,25 +106,21 @@ def _lines(report: Report, *, is_dry_run: bool) -> list[str]:
         if kind != "member_runs" or counts.total
     ]
     lines += [
-        f"{kind} {component_id}: {_counted(runs, 'run')}"
+        f"{kind} {component_id}: {counted(runs, 'run')}"
         for (kind, component_id), runs in sorted(report.components.items())
     ]
     for status, runs in sorted(report.unfinished.items()):
         were = "was" if runs == 1 else "were"
-        lines.append(f"{imported} as ERROR: {_counted(runs, 'run')} that {were} {status} in AgentOS")
+        lines.append(f"{imported} as ERROR: {counted(runs, 'run')} that {were} {status} in AgentOS")
     for row in report.skipped[:SHOWN_ROWS]:
         place = "" if row.session_id is None else f" of session {row.session_id}"
         lines.append(f"skipped: {_SINGULAR[row.kind]} {row.id}{place}: {row.reason}")
     if (hidden := sum(counts.skipped for counts in report.counts.values()) - SHOWN_ROWS) > 0:
         lines.append(f"skipped: {hidden} more, which --json lists")
     for table, rows in sorted(report.other_tables.items()):
-        lines.append(f"not imported: {_counted(rows, 'row')} of {table}: {OTHER_TABLES[table]}")
+        lines.append(f"not imported: {counted(rows, 'row')} of {table}: {OTHER_TABLES[table]}")
     if report.unknown_columns:
         lines.append(f"not imported: columns that AgentOS 2.5 does not have: {', '.join(report.unknown_columns)}")
     if report.missing_runs:
-        lines.append(f"missing: {_counted(report.missing_runs, 'stored run')} cannot be read back — import again")
+        lines.append(f"missing: {counted(report.missing_runs, 'stored run')} cannot be read back — import again")
     return [one_line(line) for line in lines]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -9,14 +10,14 @@ from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
 from musterd.core.redacted_urls import redacted_url
 from musterd.store import stats
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Row, Statement, Tx
 from musterd.store.open_database import open_database, sqlite_path
 from musterd.store.sqlite_upgrade import file_system, revision_of
 from musterd.store.stats import DatabaseStats, Schema
 from musterd.store.worker_locks import WorkerLocks
 
 IDENTITY = Statement("inspection_identity", "SELECT id, created_at FROM instance")
-WORKERS = Statement("inspection_workers", "SELECT id, host, pid FROM workers ORDER BY started_at")
+WORKERS = Statement("inspection_workers", "SELECT id, host, pid, role FROM workers ORDER BY started_at")
 SESSIONS = Statement("inspection_sessions", "SELECT count(*) AS n FROM sessions")
 RUNS = Statement("inspection_runs", "SELECT count(*) AS n FROM runs WHERE parent_id IS NULL")
 BASES = Statement("inspection_knowledge_bases", "SELECT id, embedder FROM knowledge_bases ORDER BY id")
@@ -29,6 +30,8 @@ LATE = Statement(
     """SELECT (SELECT count(*) FROM runs WHERE state = 'scheduled' AND not_before <= :since)
             + (SELECT count(*) FROM runs WHERE state = 'paused' AND parent_id IS NULL AND expires_at <= :since) AS n""",
 )
+HTTP_ROLES = ("server", "api")
+"""The roles of processes that serve HTTP; those of ``musterd worker`` only answer probes."""
 LATE_SECONDS = 60.0
 """Runs that have been due for longer than this show that no process does the upkeep."""
 
@@ -59,6 +62,7 @@ class Inspected:
     :param knowledge_contents: the contents of all knowledge bases by status, without deleted ones.
     :param late: runs that have been due for a minute, so no process does the upkeep.
     :param dead: announced workers that are dead according to the locks of this host.
+    :param servers: the other announced workers that serve HTTP, each as ``process 7 on HOST``.
     """
 
     schema: Schema
@@ -71,6 +75,7 @@ class Inspected:
     stats: DatabaseStats
     late: int
     dead: list[str] = field(default_factory=list)
+    servers: list[str] = field(default_factory=list)
 
 
 def sqlite_version() -> tuple[int, ...]:
@@ -150,7 +155,7 @@ def inspect(url: str) -> Inspected:
     """
     now = clock.now()
 
-    async def read(tx: Tx) -> tuple[Inspected, list[str]]:
+    async def read(tx: Tx) -> tuple[Inspected, Sequence[Row]]:
         identity, late = await tx.one(IDENTITY, {}), await tx.one(LATE, {"since": now - LATE_SECONDS})
         sessions, runs = await tx.one(SESSIONS, {}), await tx.one(RUNS, {})
         bases, contents = await tx.all(BASES, {}), await tx.all(CONTENTS, {})
@@ -165,7 +170,7 @@ def inspect(url: str) -> Inspected:
             stats=await stats.read(tx, now),
             late=0 if late is None else late["n"],
         )
-        return inspected, [row["id"] for row in await tx.all(WORKERS, {})]
+        return inspected, await tx.all(WORKERS, {})
 
     with closing(open_database(url).thread_connection()) as connection:
         try:
@@ -176,5 +181,7 @@ def inspect(url: str) -> Inspected:
             raise StartError(f"{redacted_url(url)}: cannot be read ({reason}) — {cure}") from error
     if is_file(url):
         locks = WorkerLocks(sqlite_path(url))
-        inspected.dead.extend(worker for worker in announced if locks.is_free(worker))
+        inspected.dead.extend(row["id"] for row in announced if locks.is_free(row["id"]))
+    servers = [row for row in announced if row["id"] not in inspected.dead and row["role"] in HTTP_ROLES]
+    inspected.servers.extend(f"process {row['pid']} on {row['host']}" for row in servers)
     return inspected

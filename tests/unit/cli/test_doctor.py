@@ -22,6 +22,7 @@ from musterd.knowledge import extra
 from musterd.store.database import Tx
 from musterd.store.open_database import open_database
 from musterd.store.schema import HEAD
+from musterd.store.worker_locks import WorkerLocks
 from tests.support.schemas import set_revision
 
 SOURCE = """
@@ -89,6 +90,12 @@ def test_nothing_is_made_or_changed(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert list(tmp_path.iterdir()) == []
 
 
+def test_counts_and_models_are_named_as_people_write_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, checks = examine(capsys, source(tmp_path), "--db", "sqlite:///none.db")
+    assert checks["source"][0]["found"].endswith("desk.py: 1 team, 1 agent")
+    assert [check["found"] for check in checks["model"]] == ["scripted: known and configured"]
+
+
 def test_a_missing_key_of_a_model_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, checks = examine(capsys, source(tmp_path, "openai:gpt-5-mini"), "--db", "sqlite:///none.db")
     assert code == 2
@@ -131,8 +138,36 @@ def test_an_open_door_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, checks["key"][0]["level"]) == (2, "fail")
 
 
-@pytest.mark.parametrize("answer, code", [(b'{"status":"live"}', 0), (b"something else", 2)])
-def test_a_port_in_use(capsys: pytest.CaptureFixture[str], answer: bytes, code: int) -> None:
+LIVE = b'{"status":"live"}'
+NO_SERVER = "a musterd server runs there, and no server of this database is known"
+
+
+@pytest.mark.parametrize(
+    ("answer", "role", "is_dead", "code", "words"),
+    [
+        (LIVE, "server", False, 0, "a musterd server runs there; process 7 on h serves this database"),
+        (LIVE, "api", False, 0, "a musterd server runs there; process 7 on h serves this database"),
+        (LIVE, "worker", False, 2, NO_SERVER),
+        (LIVE, "server", True, 2, NO_SERVER),
+        (b"something else", "server", False, 2, "another program listens there"),
+    ],
+)
+def test_a_port_in_use(  # noqa: PLR0913 - the fixtures, and a row of the table above
+    sqlite_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: bytes,
+    role: str,
+    is_dead: bool,
+    code: int,
+    words: str,
+) -> None:
+    with closing(sqlite3.connect(sqlite_file)) as connection:
+        columns = "id, components, host, pid, role, started_at, beaten_at"
+        connection.execute(f"INSERT INTO workers ({columns}) VALUES ('w', '[]', 'h', 7, ?, 1, 1)", [role])  # noqa: S608
+        connection.commit()
+    monkeypatch.setattr(WorkerLocks, "is_free", lambda _locks, _worker: is_dead)
+
     class Other(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -144,10 +179,13 @@ def test_a_port_in_use(capsys: pytest.CaptureFixture[str], answer: bytes, code: 
     with HTTPServer(("127.0.0.1", 0), Other) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        assert main(["doctor", "--db", "sqlite:///none.db", "--port", str(server.server_port)]) == code
+        main(["doctor", "--db", f"sqlite:///{sqlite_file}", "--port", str(server.server_port), "--json"])
         server.shutdown()
         thread.join()
-    assert ("musterd is already running there" in capsys.readouterr().out) == (code == 0)
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    (check,) = [check for check in checks if check["name"] == "port"]
+    assert words in check["found"]
+    assert (check["level"], "--port" in check["cure"]) == (("ok", False) if code == 0 else ("fail", True))
 
 
 def test_a_wrong_setting_is_the_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
