@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from musterd.cli.remote import starting
 from musterd.http.ui import ui_routes
 from tests.support.app import Sample, Serve
 from tests.support.commands import Command, TalkTo
@@ -113,7 +114,10 @@ async def test_a_team_that_is_not_served(serve_live: Serve, musterd: Command, ta
         assert agent.code == 2
 
 
-async def test_a_run_that_the_server_does_not_take(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+async def test_a_run_that_the_server_does_not_take(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "RETRY_SECONDS", 0)
     async with serve_live() as server:
         talk_to(server)
         assert (await musterd("run", "demo-team", "hello", "--session", "s1")).code == 0

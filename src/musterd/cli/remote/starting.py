@@ -1,22 +1,30 @@
 """Starts runs of a team, on a server or from a file."""
 
+import contextlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from musterd.cli.output import say
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.components import Served, component_of, served
 from musterd.cli.remote.local_server import is_source, server_for
 from musterd.cli.remote.new_runs import attend
-from musterd.cli.remote.server_options import ServerOptions, connected
+from musterd.cli.remote.outage import Outage
+from musterd.cli.remote.server_options import ServerOptions, connected, server_of
 from musterd.cli.remote.session_lists import session_to_continue
+from musterd.cli.waiting import SILENCE_SECONDS, Heartbeat
+from musterd.core.redacted_urls import redacted_url
 
 if TYPE_CHECKING:
     from musterd.client import Client, File, Run, StartOptions
     from musterd.client.runs import ComponentKind
+
+RETRY_SECONDS = 15.0
+"""For how long a run is started over an outage of the server, as while ``musterd dev`` restarts it after a change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +93,32 @@ def started(start: Start, options: ServerOptions) -> "Run":
     if start.files:
         fields["files"] = start.files
     # If the answer of `start` is lost, the client sends it again with the same idempotency key, so there is one run.
-    with connected(options, refused_code=ExitCode.UNREACHABLE) as client:
+    with _starter(options) as client:
         if start.session is not None:
             fields["session_id"] = session_to_continue(client, start.session)
         row = chosen(client, start.team, start.kind)
         return client.start(row.component.id, start.message, kind=row.kind, **fields)
+
+
+@contextlib.contextmanager
+def _starter(options: ServerOptions) -> Iterator["Client"]:
+    """The client with which a run is started. It says once that it waits for a server that does not answer."""
+    outage, url = Outage(), redacted_url(server_of(options).url)
+    notices = [f"… {url} does not answer, trying again for {RETRY_SECONDS:g} s"]
+
+    def beat() -> None:
+        if outage.seconds and notices:
+            say(notices.pop())
+
+    heartbeat = Heartbeat(SILENCE_SECONDS, beat)
+    heartbeat.start()
+    try:
+        with connected(
+            options, retry_seconds=RETRY_SECONDS, outage=outage, refused_code=ExitCode.UNREACHABLE
+        ) as client:
+            yield client
+    finally:
+        heartbeat.stop()
 
 
 def chosen(client: "Client", team: str, kind: "ComponentKind | None") -> Served:
