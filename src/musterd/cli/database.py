@@ -53,7 +53,10 @@ def info(settings: Settings, *, as_json: bool) -> int:
 
 def _lines(facts: dict[str, object]) -> list[str]:
     width = max(map(len, facts))
-    return [f"{name.removesuffix('_bytes'):{width}}  {_format(name, value)}" for name, value in facts.items()]
+    return [
+        f"{name.removesuffix('_bytes').replace('_', ' '):{width}}  {_format(name, value)}"
+        for name, value in facts.items()
+    ]
 
 
 def _format(name: str, value: object) -> str:

@@ -20,7 +20,7 @@ def import_agno(
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     json: JSON = False,
 ) -> int:
-    """Copy sessions, runs, memories and approvals from DATABASE, the database of an AgentOS 2.5.
+    """Copy sessions, runs, memories and approvals from DATABASE, the database of an AgentOS 2.5 server.
 
     DATABASE is opened read-only. After an interruption, repeat the command to continue; nothing is copied twice.
 

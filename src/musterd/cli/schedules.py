@@ -17,6 +17,7 @@ from musterd.store.database import Database, Tx
 
 PAGE = 1000
 INSTANTS = 10
+CRON_HELP = "give five fields (minute, hour, day, month, weekday), such as '0 9 * * 1', and a zone such as Europe/Oslo"
 COLUMNS = [
     Column("NAME"),
     Column("TIMES"),
@@ -79,7 +80,7 @@ def show_cron(expression: str, timezone: str, *, as_json: bool) -> int:
     try:
         cron = Cron.parse(expression, timezone)
     except InvalidCron as error:
-        raise StartError(str(error)) from error
+        raise StartError(f"{error} — {CRON_HELP}") from error
     instants = list(islice(cron.all_after(clock.now()), INSTANTS))
     if as_json:
         print_json(with_iso_times([instant_object(instant, timezone) for instant in instants]))

@@ -8,7 +8,7 @@ from musterd.cli.offline_database import with_database
 from musterd.cli.output import Column, print_json, print_table, print_text, with_iso_times
 from musterd.cli.settings import settings_from
 from musterd.core import clock
-from musterd.core.errors import StartError
+from musterd.core.errors import NotFound, StartError
 from musterd.core.scopes import Scopes, is_scope
 from musterd.features.accounts.api import account_object
 from musterd.features.accounts.records import (
@@ -58,7 +58,10 @@ def revoke(name: str, *, db: str | None) -> int:
 
     :raises NotFound: there is no such account.
     """
-    _with_accounts(db, lambda accounts: accounts.revoke_named(name))
+    try:
+        _with_accounts(db, lambda accounts: accounts.revoke_named(name))
+    except NotFound as error:
+        raise NotFound(f"{name}: there is no such service account — musterd token ls lists them") from error
     return 0
 
 

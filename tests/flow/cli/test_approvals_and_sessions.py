@@ -132,6 +132,11 @@ async def test_a_session_is_exported_with_its_runs(
         assert [run["run"]["content"] for run in export["runs"]] == ["one", "two"]
 
 
+async def test_a_session_is_not_given_an_empty_name(musterd: Command) -> None:
+    refused = await musterd("sessions", "rename", "s1", "")
+    assert (refused.code, refused.err) == (2, "musterd: The new name is empty.\n")
+
+
 async def test_nothing_is_deleted_without_a_yes(
     serve_live: Serve, musterd: Command, talk_to: TalkTo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

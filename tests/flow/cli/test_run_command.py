@@ -103,6 +103,17 @@ async def test_a_message_from_standard_input(
         assert (await musterd("run", "demo-team")).out == "piped\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "message"), [([""], "The message is empty."), ([], "The message on standard input is empty.")]
+)
+async def test_an_empty_message_is_wrong_usage(
+    musterd: Command, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    refused = await musterd("run", "demo-team", *words)
+    assert (refused.code, refused.err) == (2, f"musterd: {message}\n")
+
+
 async def test_a_team_that_is_not_served(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
     async with serve_live() as server:
         talk_to(server)

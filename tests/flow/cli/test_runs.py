@@ -311,6 +311,27 @@ async def test_an_empty_path_is_wrong_usage(serve_live: Serve, musterd: Command,
         assert (refused.code, refused.err) == (2, "musterd: The path of the step is empty.\n")
 
 
+@pytest.mark.parametrize("command", ["steps", "fork"])
+async def test_a_path_without_a_step_leads_to_the_steps(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, command: str
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY one]]", run_id="r1")
+        refused = await musterd("runs", command, "r1", "t9")
+        message = "musterd: The run has no step t9. List its steps with: musterd runs steps r1\n"
+        assert (refused.code, refused.err) == (1, message)
+
+
+async def test_a_run_that_has_finished_is_not_said_to_be_cancelled_now(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY one]]", run_id="r1")
+        assert (await musterd("runs", "cancel", "r1")).err == "r1 had already finished as COMPLETED\n"
+
+
 async def test_runs_of_a_team_that_is_not_served_any_more(
     serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample
 ) -> None:

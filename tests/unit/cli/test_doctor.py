@@ -264,7 +264,9 @@ def test_what_a_database_holds(database_url: str, capsys: pytest.CaptureFixture[
     assert report["size_bytes"] > 0
     assert (report["schema"], report["runs"], report["workers"]) == (HEAD, 0, 0)
     assert main(["db", "info", "--db", database_url]) == 0
-    assert "0 running" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "0 running" in output
+    assert "_" not in "".join(line.partition("  ")[0] for line in output.splitlines())
     code, checks = examine(capsys, "--db", database_url)
     assert code == 0, checks
     assert checks["writable"][0]["level"] == "ok"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from musterd.cli.main import main
+from musterd.cli.schedules import CRON_HELP
 from musterd.core import clock
 from musterd.features.schedules import store
 from musterd.features.schedules.records import OPERATOR, Definition, Schedule, Trigger
@@ -99,4 +100,4 @@ def test_a_cron_expression_is_shown_as_its_next_instants(
     instants = json.loads(capsys.readouterr().out)
     assert (len(instants), instants[0]) == (10, {"at": "2027-11-01T01:30:00.000Z", "local": lines[0]})
     assert main(["cron", "61 * * * *"]) == 2
-    assert capsys.readouterr().err == "musterd: Invalid cron expression: 61 * * * *\n"
+    assert capsys.readouterr().err == f"musterd: Invalid cron expression: 61 * * * * — {CRON_HELP}\n"

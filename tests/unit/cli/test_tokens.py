@@ -38,7 +38,7 @@ def test_an_account_is_made_listed_and_revoked(db: str, capsys: pytest.CaptureFi
     [
         (["create", "a b"], "invalid account name"),
         (["create", "ci", "--scope", "everything"], "invalid scope"),
-        (["revoke", "nobody"], "not found"),
+        (["revoke", "nobody"], "nobody: there is no such service account — musterd token ls lists them"),
     ],
 )
 def test_what_cannot_be_done(db: str, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:

@@ -99,16 +99,24 @@ def _step_cells(step: "RunStep", members: Mapping[str, str]) -> tuple[Any, ...]:
     )
 
 
-def print_step(client: "Client", run_id: str, path: str, options: "ServerOptions", *, as_json: bool) -> None:
-    """Print one step with its arguments and its result."""
+def step_at(client: "Client", run_id: str, path: str, options: "ServerOptions") -> "RunStep":
+    """The step at a path.
+
+    :raises CommandFailed: the run has none there.
+    """
     from musterd.client import NotFound
 
-    require_text("path of the step", path)
     try:
-        step = client.runs.step(run_id, path)
+        return client.runs.step(run_id, path)
     except NotFound:
         how = command("runs steps", options, run_id)
         raise CommandFailed(f"The run has no step {path}. List its steps with: {how}") from None
+
+
+def print_step(client: "Client", run_id: str, path: str, options: "ServerOptions", *, as_json: bool) -> None:
+    """Print one step with its arguments and its result."""
+    require_text("path of the step", path)
+    step = step_at(client, run_id, path, options)
     if as_json:
         print_json(with_iso_times(step.raw))
         return

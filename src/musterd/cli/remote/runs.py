@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
@@ -10,6 +10,10 @@ from musterd.cli.output import say
 from musterd.cli.program import program
 from musterd.cli.remote.arguments import Detach, Run, RunName, Session, Team
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
+
+if TYPE_CHECKING:
+    from musterd.client import Client
+    from musterd.client import Run as ClientRun
 
 Status = Literal["pending", "running", "paused", "completed", "error", "cancelled"]
 Limit = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))]
@@ -168,7 +172,9 @@ def cancel_run(run: RunName, /, *runs: Run, server: ServerOptions = NO_OPTIONS) 
 
     with connected(server) as client:
         for run_id in [run_id_of(client, name, acts_at_once=True) for name in (run, *runs)]:
-            say(f"{run_id} is {client.cancel(run_id).status}")
+            cancelled = client.cancel(run_id)
+            had_finished = cancelled.is_final and cancelled.status != "CANCELLED"
+            say(f"{run_id} {'had already finished as' if had_finished else 'is'} {cancelled.status}")
     return 0
 
 
@@ -199,9 +205,19 @@ def fork_run(run: RunName, path: str, /, *, detach: Detach = False, server: Serv
     """
     from musterd.cli.remote.lookups import require_text
     from musterd.cli.remote.new_runs import started_from
+    from musterd.cli.remote.run_details import step_at
+    from musterd.client import NotFound
 
     require_text("path of the step", path)
-    return started_from(run, lambda client, run_id: client.fork(run_id, path), server, detach=detach)
+
+    def fork(client: "Client", run_id: str) -> "ClientRun":
+        try:
+            return client.fork(run_id, path)
+        except NotFound:
+            step_at(client, run_id, path, server)
+            raise
+
+    return started_from(run, fork, server, detach=detach)
 
 
 @runs.command(name="export")

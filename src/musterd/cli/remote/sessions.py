@@ -72,8 +72,10 @@ def rename_session(session: SessionName, name: str, /, *, server: ServerOptions 
         The new name.
     """
     from musterd.cli.output import say
+    from musterd.cli.remote.lookups import require_text
     from musterd.cli.remote.session_lists import session_of
 
+    require_text("new name", name)
     with connected(server) as client:
         session_id = session_of(client, session).session_id
         client.sessions.rename(session_id, name)
@@ -117,6 +119,8 @@ def remove_sessions(
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
     """Delete SESSION with all its runs. In a terminal it asks first; elsewhere --yes is needed.
+
+    With --yes, the beginning of an id needs at least 8 characters, and an id that a client chose must be whole.
 
     Parameters
     ----------

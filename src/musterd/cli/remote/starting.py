@@ -12,6 +12,7 @@ from musterd.cli.output import say
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.components import Served, component_of, served
 from musterd.cli.remote.local_server import is_source, server_for
+from musterd.cli.remote.lookups import require_text
 from musterd.cli.remote.new_runs import attend
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.server_options import ServerOptions, connected, server_of
@@ -60,15 +61,18 @@ def run_once(start: Start, options: ServerOptions, *, detach: bool, as_json: boo
 def message_or_input(message: str | None) -> str:
     """The message of the command line, or what is piped into the command."""
     if message is not None:
+        require_text("message", message)
         return message
     if sys.stdin.isatty():
         raise CommandFailed('There is no message: musterd run TEAM "message", or pipe it in.', ExitCode.USAGE)
     try:
-        return sys.stdin.buffer.read().decode().strip()
+        text = sys.stdin.buffer.read().decode().strip()
     except UnicodeDecodeError as error:
         raise CommandFailed(
             "Standard input is not UTF-8 text. Send other files with --file.", ExitCode.USAGE
         ) from error
+    require_text("message on standard input", text)
+    return text
 
 
 def contents_of(paths: Sequence[Path]) -> list["File"]:
