@@ -16,7 +16,9 @@ PAUSE_SECONDS = 1.0
 
 def is_small(approval: Approval) -> bool:
     arguments = approval.tool_args or {}
-    return approval.tool_name == "refund" and arguments["euros"] <= LIMIT
+    # A call that was cut off (unknown_outcome) may have happened: a person has to find out.
+    is_first_question = approval.pause_type == "confirmation"
+    return is_first_question and approval.tool_name == "refund" and arguments["euros"] <= LIMIT
 
 
 def main() -> None:

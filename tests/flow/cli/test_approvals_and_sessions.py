@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from musterd import Step, StepInput, Workflow
+from musterd import Agent, OutcomeUnknown, Step, StepInput, Workflow, tool
 from musterd.cli.remote import session_lists
 from tests.support.app import Sample, Serve
 from tests.support.commands import Command, TalkTo
+from tests.support.held_model import HeldModel
 
 PUBLISH = '[[TOOL publish {"title": "Hi", "copies": 2}]]'
 
@@ -48,6 +49,83 @@ async def test_a_decision_lets_the_run_go_on(
         assert (await musterd("approvals", verb, approval, *options, "--by", "ana")).code == 0
         other = ["reject", "--note", "another reason"]
         assert (await musterd("approvals", other[0], approval, *other[1:])).code == 1
+
+
+class Till:
+    """An agent whose tool refunds money; nothing tells whether its first call took effect."""
+
+    def __init__(self) -> None:
+        self.refunds: list[int] = []
+
+        @tool
+        def refund(number: int) -> str:
+            """Refund an order."""
+            self.refunds.append(number)
+            if len(self.refunds) == 1:
+                raise OutcomeUnknown("the bank did not answer")
+            return f"refunded {number}"
+
+        self.sample = Sample([], [Agent(id="till", name="Till", tools=[refund], model=HeldModel())])
+
+
+REFUND = '[[TOOL refund {"number": 17}]]'
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "calls"),
+    [
+        (["approve", "--again"], "Done: refunded 17", 2),
+        (["approve", "--result", "refunded by hand"], "Done: refunded by hand", 1),
+        (["reject", "--note", "ask the bank"], "ask the bank", 1),
+    ],
+)
+async def test_a_call_that_was_cut_off_is_repeated_only_if_a_person_says_so(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, words: list[str], answer: str, calls: int
+) -> None:
+    till = Till()
+    async with serve_live(served=till.sample) as server:
+        talk_to(server)
+        paused = await musterd("run", "till", REFUND)
+        assert (paused.code, "cut off, may have happened: refund(number=17)" in paused.err) == (3, True)
+        ((approval, run_id, status, *_, call),) = (await musterd("approvals", "ls")).rows
+        assert (status, call) == ("pending", "cut off, may have happened: refund(number=17)")
+        shown = (await musterd("approvals", "show", approval)).out
+        assert "\nkind       the call was cut off, and may have happened already\n" in shown
+        assert re.search(r"^began +now \(20\S+Z\)$", shown, re.MULTILINE), shown
+        assert "waits for  cut off, may have happened: refund(" in (await musterd("runs", "show", run_id)).out
+        (row,) = (await musterd("approvals", "ls", "--json")).json
+        assert row["pause_type"] == "unknown_outcome"
+
+        refused = await musterd("approvals", "approve", approval)
+        assert (refused.code, refused.out, till.refunds) == (2, "", [17])
+        first, *rest = refused.err.splitlines()
+        assert first.startswith("musterd: refund(number=17) was cut off, and may have happened already")
+        assert [line.split("musterd ")[1] for line in rest if "musterd " in line] == [
+            f"approvals approve {approval} --result TEXT",
+            f"approvals approve {approval} --again",
+            f"approvals reject {approval}",
+        ]
+        assert (await musterd("approvals", "approve", approval, "--again", "--result", "x")).code == 2
+
+        verb, *options = words
+        for _ in range(2):  # the same decision again changes nothing
+            assert (await musterd("approvals", verb, approval, *options)).code == 0
+        watched = await musterd("runs", "watch", run_id)
+        assert (watched.code, answer in watched.out, len(till.refunds)) == (0, True, calls)
+        ((*_, call),) = (await musterd("approvals", "ls", "--status", "all")).rows
+        assert call == "refund(number=17)"
+
+
+async def test_again_is_refused_for_a_first_question(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample
+) -> None:
+    async with serve_live(served=asking) as server:
+        talk_to(server)
+        await musterd("run", "desk", PUBLISH)
+        ((approval, *_),) = (await musterd("approvals", "ls")).rows
+        refused = await musterd("approvals", "approve", approval, "--again")
+        message = 'musterd: publish(title="Hi", copies=2) was not cut off. Approve it without --again.\n'
+        assert (refused.code, refused.err) == (2, message)
 
 
 async def test_a_step_of_a_workflow_is_listed_with_its_message(

@@ -9,7 +9,7 @@ def test_a_call_that_was_cut_off_has_three_decisions() -> None:
     assert "may have happened" in hints
     assert [line.split("musterd ")[1] for line in hints.splitlines()[1:]] == [
         "approvals approve a1 --result TEXT",
-        "approvals approve a1",
+        "approvals approve a1 --again",
         "approvals reject a1",
     ]
 

@@ -40,7 +40,9 @@ CHOICES = [{"question": "Which?", "options": [{"label": "red"}, {"label": "blue"
         (run_with(), ["l"], None),
         (run_with(kind="external_execution"), ["y", "r", "done"], {"external_execution_result": "done"}),
         (run_with(kind="unknown_outcome"), ["r", "paid"], {"external_execution_result": "paid"}),
-        (run_with(kind="unknown_outcome"), ["y"], {"confirmation": True}),
+        (run_with(kind="unknown_outcome"), ["a"], {"confirmation": True}),
+        (run_with(kind="unknown_outcome"), ["y", "yes", "again"], {"confirmation": True}),
+        (run_with(kind="unknown_outcome"), ["y", "l"], None),
         (
             run_with(kind="user_input", user_input_schema=FIELDS),
             ["f", "", "3"],
@@ -105,7 +107,7 @@ def test_the_question_about_a_call_that_was_cut_off_says_what_each_choice_means(
     assert capsys.readouterr().err.splitlines()[-5:] == [
         "This call was cut off, and may have happened: pay(n=1)",
         "  result   it happened: type what it returned",
-        "  yes      make the call again",
+        "  again    it did not happen: make the call again",
         "  no       do not make it again; the model is told",
         "  later    decide later; the run waits",
     ]
@@ -115,7 +117,7 @@ def test_the_question_about_a_call_that_was_cut_off_says_what_each_choice_means(
     ("run", "meaning"),
     [
         (run_with(), "yes      make the call"),
-        (run_with(kind="unknown_outcome"), "yes      make the call again"),
+        (run_with(kind="unknown_outcome"), "again    it did not happen: make the call again"),
         (run_with("step_requirements", step_name="draft"), "yes      begin the step"),
         (run_with("error_requirements", step_name="draft"), "no       skip it"),
     ],

@@ -81,6 +81,18 @@ def test_a_paused_member_is_shown_with_the_call_that_waits() -> None:
     assert progress.members["writer"].words == "continued"
 
 
+def test_a_call_that_was_cut_off_does_not_wait_like_a_first_question() -> None:
+    progress = RunProgress()
+    cut_off = {"id": "a1", "kind": "unknown_outcome", "tool_execution": tool("pay", tool_args={"n": 1})}
+    first = {"id": "a2", "kind": "confirmation", "tool_execution": tool("publish")}
+    paused = event("RunPaused", 1, "writer", 1, requirements=[cut_off, first])
+    writer = progress.apply(paused)
+    assert writer.doings == ["paused: cut off, may have happened: pay(n=1)", "paused: publish()"]
+    assert line_of(paused, writer) == "waits for a decision (cut off, may have happened: pay(n=1))"
+    leaders = event("TeamRunPaused", 2, requirements=[{**cut_off, "member_run_id": "writer"}])
+    assert line_of(leaders, progress.apply(leaders)) == "waits for a decision", "the member's line says it"
+
+
 def test_a_text_that_comes_again_after_a_crash_is_shown_once() -> None:
     progress = RunProgress()
     progress.apply(event("RunContent", 1, "writer", 1, content="The s"))

@@ -1,11 +1,14 @@
 """``musterd approvals``: decide what runs wait for."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
 from musterd.cli.remote.arguments import ApprovalName, DecidedBy, Run
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
+
+if TYPE_CHECKING:
+    from musterd.client import Approval, Client
 
 Status = Literal["pending", "approved", "rejected", "expired", "cancelled", "all"]
 
@@ -22,6 +25,8 @@ def list_approvals(
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
     """List the decisions that runs wait for, newest first.
+
+    "cut off, may have happened" marks a call that was interrupted. Find out whether it happened before you decide.
 
     Parameters
     ----------
@@ -71,23 +76,28 @@ def approve(
     /,
     *,
     result: str | None = None,
+    again: bool = False,
     by: DecidedBy = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
     """Approve the call of APPROVAL. Its run continues.
 
+    A call that was cut off may have happened already. Find out, then give --result or --again, or reject it.
+
     Parameters
     ----------
     result
-        What the call has returned, if it was made elsewhere or had happened before a crash.
+        What the call has returned, if it was made elsewhere or had happened when it was cut off.
+    again
+        Make a call again that was cut off. If it had happened, it happens twice.
     """
-    from musterd.cli.remote.approval_lists import store_decision
+    from musterd.cli.remote.approval_lists import check_repeat, store_decision
 
-    store_decision(
-        approval,
-        lambda client, approval_id: client.approvals.approve(approval_id, result=result, resolved_by=by),
-        server,
-    )
+    def resolve(client: "Client", pending: "Approval") -> "Approval":
+        check_repeat(pending, server, is_repeat=again, has_result=result is not None)
+        return client.approvals.approve(pending.id, result=result, resolved_by=by)
+
+    store_decision(approval, resolve, server)
     return 0
 
 
@@ -100,7 +110,7 @@ def reject(
     by: DecidedBy = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
-    """Reject the call of APPROVAL. Its run continues without it.
+    """Reject the call of APPROVAL. Its run continues without it. A call that was cut off is not made again.
 
     Parameters
     ----------
@@ -110,7 +120,7 @@ def reject(
     from musterd.cli.remote.approval_lists import store_decision
 
     store_decision(
-        approval, lambda client, approval_id: client.approvals.reject(approval_id, note=note, resolved_by=by), server
+        approval, lambda client, pending: client.approvals.reject(pending.id, note=note, resolved_by=by), server
     )
     return 0
 
@@ -139,7 +149,7 @@ def edit(
     values = values_of([change, *changes])
     store_decision(
         approval,
-        lambda client, approval_id: client.approvals.approve(approval_id, values=values, resolved_by=by),
+        lambda client, pending: client.approvals.approve(pending.id, values=values, resolved_by=by),
         server,
     )
     return 0

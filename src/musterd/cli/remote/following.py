@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from musterd.cli.output import (
+    call_text,
     dollars,
     event_with_iso_times,
     print_json,
@@ -18,6 +19,7 @@ from musterd.cli.output import (
 )
 from musterd.cli.program import program
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, CommandFailed, ExitCode
+from musterd.cli.remote.decision_hints import UNKNOWN_OUTCOME, waiting_call
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.questions import Questions, can_ask
 from musterd.cli.remote.run_attempts import time_text
@@ -192,6 +194,9 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
         say("The run waits for a decision:")
         _say_how_to_serve(options)
         for requirement in run.requirements:
+            if requirement.kind == UNKNOWN_OUTCOME:
+                call = call_text(requirement.name, requirement.arguments)
+                say(f"  {waiting_call(requirement.kind, call)}")
             say(f"  decide     {command('approvals show', options, requirement.id)}")
     else:
         say(f"The run is {run.status}.")

@@ -33,9 +33,10 @@ _LATER = Choice("later", "decide later; the run waits")
 _REFUSE = Choice("no", "do not make the call; the model is told")
 _CONFIRM = (Choice("yes", "make the call"), _REFUSE, Choice("edit", "change the values, then decide"), _LATER)
 _GIVE_RESULT = (Choice("result", "type what the call returned"), _REFUSE, _LATER)
+# No "yes": it could be read as "it happened", or be typed as an answer to a first question.
 _AFTER_CUT_OFF = (
     Choice("result", "it happened: type what it returned"),
-    Choice("yes", "make the call again"),
+    Choice("again", "it did not happen: make the call again"),
     Choice("no", "do not make it again; the model is told"),
     _LATER,
 )
@@ -88,7 +89,7 @@ class Questions:
         changes: dict[str, Any] = {}
         while True:
             match self._letter(_choices_of(requirement)):
-                case "y":
+                case "y" | "a":
                     return requirement.approve(changes or None)
                 case "n":
                     has_reader = requirement.list_name == "requirements"
@@ -204,7 +205,7 @@ def question_lines(requirement: "Requirement") -> Iterator[str]:
     call = call_text(requirement.name, requirement.arguments)
     if requirement.kind == "unknown_outcome":
         yield f"This call was cut off, and may have happened: {call}"
-        yield from _meanings(_AFTER_CUT_OFF)  # "yes" alone could be read as "it happened"
+        yield from _meanings(_AFTER_CUT_OFF)
     elif requirement.kind == "external_execution":
         yield f"This call is made elsewhere: {call}"
     else:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.output import call_text, cut, duration, one_line
+from musterd.cli.remote.decision_hints import UNKNOWN_OUTCOME, waiting_call
 
 if TYPE_CHECKING:
     from musterd.client import Event
@@ -102,8 +103,7 @@ class MemberProgress:
     def _end(self, kind: str, event: "Event") -> None:
         self.calls, self.step = {}, ""
         if kind == "RunPaused":
-            tools = [entry.get("tool_execution") or {} for entry in event.raw.get("requirements") or ()]
-            self.undecided = tuple(call_of(tool) for tool in tools if tool.get("tool_name"))
+            self.undecided = tuple(map(_waiting_call, _waiting_entries(event)))
         else:
             self.ended_at = event.at
         if kind == "RunError":
@@ -171,6 +171,16 @@ def line_of(event: "Event", member: MemberProgress) -> str | None:
     return write(event, member) if write else None
 
 
+def _waiting_entries(event: "Event") -> list[dict[str, Any]]:
+    """The calls that wait for a person, as the server describes them."""
+    entries = event.raw.get("requirements") or ()
+    return [entry for entry in entries if (entry.get("tool_execution") or {}).get("tool_name")]
+
+
+def _waiting_call(entry: Mapping[str, Any]) -> str:
+    return waiting_call(entry.get("kind"), call_of(entry["tool_execution"]))
+
+
 def _call_id(event: "Event") -> str | None:
     return (event.tool or {}).get("tool_call_id")
 
@@ -204,6 +214,12 @@ def _failed_step(event: "Event", member: MemberProgress) -> str:
     return f"step {one_line(event.raw.get('step_name'))} failed: {_cut(event.raw.get('error'))}"
 
 
+def _pause(event: "Event", member: MemberProgress) -> str:
+    own = [entry for entry in _waiting_entries(event) if not entry.get("member_run_id")]  # a member has its own line
+    cut_off = [_waiting_call(entry) for entry in own if entry.get("kind") == UNKNOWN_OUTCOME]
+    return f"waits for a decision ({'; '.join(cut_off)})" if cut_off else "waits for a decision"
+
+
 def _end(event: "Event", member: MemberProgress) -> str:
     return f"{member.state} ({duration(event.at - member.started_at)})"
 
@@ -220,7 +236,7 @@ _LINES: Mapping[str, Callable[["Event", MemberProgress], str | None]] = {
     "StepStarted": _step("started"),
     "StepCompleted": _step("completed"),
     "StepError": _failed_step,
-    "RunPaused": lambda event, member: "waits for a decision",
+    "RunPaused": _pause,
     "RunError": lambda event, member: f"failed: {member.text}",
     "RunCompleted": _end,
     "RunCancelled": _end,

@@ -18,7 +18,7 @@ from musterd.cli.output import (
     say,
     took,
 )
-from musterd.cli.remote.decision_hints import decision_hints
+from musterd.cli.remote.decision_hints import decision_hints, waiting_call
 from musterd.cli.remote.run_attempts import attempts_text, time_text, was_cut_off
 from musterd.cli.remote.server_options import command
 
@@ -55,7 +55,8 @@ def _lines(run: "Run") -> Iterator[str]:
     for line in member_lines(raw.get("members") or ()):
         yield f"{'member':<{NAME_WIDTH}} {line}"
     for requirement in run.requirements:
-        yield fact_line("waits for", f"{call_text(requirement.name, requirement.arguments)}  approval {requirement.id}")
+        call = waiting_call(requirement.kind, call_text(requirement.name, requirement.arguments))
+        yield fact_line("waits for", f"{call}  approval {requirement.id}")
     if run.error:
         yield fact_line("error", f"{run.error.message} ({run.error.code})")
     elif run.content is not None:
