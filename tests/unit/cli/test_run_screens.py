@@ -196,6 +196,19 @@ def test_a_screen_says_that_the_server_does_not_answer(outage: Outage, capsys: p
     assert file.getvalue().splitlines()[0].startswith("desk  reconnecting 4.0 s")
 
 
+def test_a_request_that_is_sent_again_shows_at_once_that_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([10.0, 10.1, 10.2])
+    monkeypatch.setattr(clock, "monotonic", lambda: next(seconds))
+    outage, request = Outage(), httpx2.Request("POST", "http://x/runs/r/continue")
+    (note_request,), (note_response,) = outage.hooks["request"], outage.hooks["response"]
+    note_request(request)
+    assert outage.seconds == 0, "it may still be answered"
+    note_request(request)
+    assert outage.seconds == pytest.approx(0.2)
+    note_response(httpx2.Response(200))
+    assert outage.seconds == 0
+
+
 @pytest.mark.parametrize(("status", "seconds"), [(200, 0.0), (204, 0.0), (409, 0.0), (503, 4.0)])
 def test_an_answer_ends_the_outage_if_the_server_can_work(outage: Outage, status: int, seconds: float) -> None:
     for hook in outage.hooks["response"]:

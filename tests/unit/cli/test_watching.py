@@ -9,6 +9,11 @@ import pytest
 
 from musterd.cli.main import main
 from musterd.cli.remote import following
+from musterd.cli.remote.outage import Outage
+from musterd.cli.remote.questions import Questions
+from musterd.cli.remote.screens import LineScreen
+from musterd.client import Client, Run
+from musterd.client import clock as client_clock
 from tests.unit.cli.conftest import Respond
 
 RUN = {"run_id": "r1", "session_id": "s1", "team_id": "desk", "status": "RUNNING"}
@@ -66,3 +71,51 @@ def test_events_after_a_decision_at_the_end_of_the_stream_are_not_lost(
     respond_with(respond)
     assert main(["runs", "watch", "r1", "--json"]) == 0
     assert [json.loads(line)["event_index"] for line in capsys.readouterr().out.splitlines()] == [0, 1, 2, 3]
+
+
+class RecordingScreen(LineScreen):
+    """A screen that tells whether it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__(Outage(), silence_seconds=60)
+        self.is_on = False
+
+    def start(self) -> None:
+        """Begin."""
+        self.is_on = True
+
+    def stop(self) -> None:
+        """End."""
+        self.is_on = False
+
+
+def test_a_decision_is_sent_below_a_screen_that_says_if_the_server_is_away(
+    respond_with: Callable[[Respond], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_clock, "block", lambda _seconds: None)
+    screen, sent = RecordingScreen(), list[tuple[str, bool]]()
+    waiting = {"id": "q1", "kind": "confirmation", "tool_execution": {"tool_name": "pay", "tool_args": {"n": 1}}}
+    runs = iter([{**RUN, "status": "PAUSED", "requirements": [waiting]}, {**RUN, "status": "COMPLETED"}])
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "POST":
+            sent.append((request.url.path, screen.is_on))
+            if len(sent) < 3:
+                raise httpx2.ConnectError("refused", request=request)
+            return httpx2.Response(200, json=RUN)
+        if request.url.path.endswith("/events"):
+            if "text/event-stream" not in request.headers["accept"]:  # is there one after the pause?
+                state = {"status": "PAUSED", "last_event_index": 1, "has_more": False, "is_final": False}
+                return httpx2.Response(200, json={"events": [], **state})
+            return stream_of(*(EVENTS[:2] if "-1" in request.headers["last-event-id"] else EVENTS[2:]))
+        return httpx2.Response(200, json=next(runs))
+
+    def answer(_prompt: str) -> str:
+        assert not screen.is_on, "a drawing would hide the question"
+        return "y"
+
+    respond_with(respond)
+    with Client("http://host") as client:
+        settled = following.follow(client, Run.of(RUN), screen, Questions(answer))
+    assert settled.status == "COMPLETED"
+    assert sent == [("/runs/r1/continue", True)] * 3

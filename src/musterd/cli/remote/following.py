@@ -24,7 +24,7 @@ from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.questions import Questions, can_ask
 from musterd.cli.remote.run_attempts import time_text
 from musterd.cli.remote.run_text import member_lines
-from musterd.cli.remote.screens import SILENCE_SECONDS, Screen, screen_for
+from musterd.cli.remote.screens import SILENCE_SECONDS, Screen, screen_for, shown
 from musterd.cli.remote.server_options import ServerOptions, StartedServer, command, connected, field_messages
 from musterd.cli.waiting import waiting_for
 from musterd.core import clock
@@ -54,29 +54,28 @@ def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | 
     """
     after = -1
     while True:
-        screen.start()
-        try:
+        with shown(screen):
             for event in client.stream(run, after=after):
                 screen.show(event)
                 after = event.index
-        finally:
-            screen.stop()
-        # The stream also ends at a pause. The run is read after it, because another window may have decided meanwhile.
-        # If so, the run continues or has finished, and the stream continues after the last event that was shown.
-        current = client.runs.get(run)
+            # The stream also ends at a pause. The run is read after it, because another window may have decided
+            # meanwhile. If so, the run continues or has finished, and the stream continues after the last event that
+            # was shown.
+            current = client.runs.get(run)
         if current.is_final:
             return current
-        if current.status == "PAUSED" and not _decide(client, current, questions):
+        if current.status == "PAUSED" and not _decide(client, current, questions, screen):
             return current
 
 
-def _decide(client: "Client", paused: "Run", questions: Questions | None) -> bool:
+def _decide(client: "Client", paused: "Run", questions: Questions | None, screen: Screen) -> bool:
     """Ask what a run waits for, and store the decisions. False if none is made here."""
     from musterd.client import Conflict, InvalidInput
 
     while decisions := questions.decisions(paused) if questions else []:
         try:
-            client.decide(paused, *decisions)
+            with shown(screen):  # the server may be away since it asked
+                client.decide(paused, *decisions)
         except Conflict as error:  # another window was faster; the stream tells what it decided
             say(f"Not accepted: {printable(error.detail)}")
         except InvalidInput as error:  # a mistyped value; the same is asked again

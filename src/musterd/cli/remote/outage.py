@@ -21,6 +21,7 @@ class Outage:
 
     def __init__(self) -> None:
         self._asked_at: float | None = None
+        self._has_failed = False
 
     @property
     def hooks(self) -> dict[str, list[Callable[..., Any]]]:
@@ -32,12 +33,13 @@ class Outage:
         """How long it lasts; 0 if the server answers."""
         asked_at = self._asked_at  # read once, because another thread may reset it
         seconds = 0.0 if asked_at is None else clock.monotonic() - asked_at
-        return seconds if seconds >= NOTICE_SECONDS else 0.0
+        return seconds if self._has_failed or seconds >= NOTICE_SECONDS else 0.0
 
     def _note_request(self, request: "httpx2.Request") -> None:
+        self._has_failed = self._asked_at is not None  # the request before it got no answer, and is sent again
         if self._asked_at is None:
             self._asked_at = clock.monotonic()
 
     def _note_response(self, response: "httpx2.Response") -> None:
         if not response.is_server_error:
-            self._asked_at = None
+            self._asked_at, self._has_failed = None, False

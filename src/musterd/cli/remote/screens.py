@@ -3,7 +3,7 @@
 import contextlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from musterd.cli.output import ID_LENGTH, console, cut, dollars, duration, printable, say
@@ -47,6 +47,16 @@ class Screen(Protocol):
 
     def stop(self) -> None:
         """Leave the terminal to others, for a question or for the answer."""
+
+
+@contextlib.contextmanager
+def shown(screen: Screen) -> Iterator[None]:
+    """Show the run while requests are sent, also that the server does not answer them."""
+    screen.start()
+    try:
+        yield
+    finally:
+        screen.stop()
 
 
 class LineScreen:
