@@ -71,6 +71,18 @@ def test_told_to_stop_while_a_tool_hangs_in_its_thread(place: TeamDeployment) ->
     assert place.rows("SELECT state FROM runs") == [("ready",)]
 
 
+def test_a_start_says_that_a_call_waits_for_a_person(place: TeamDeployment) -> None:
+    first = place.start()
+    assert "approvals ls" not in first.log
+    first.post("[[TOOL stay {}]]", "r1")
+    until(place.mark.exists, "the tool")
+    first.kill()
+    second = place.start()
+    until(lambda: place.rows("SELECT state FROM runs") == [("paused",)], "the question about the call")
+    assert second.terminate() == 0
+    assert "  waiting   1 approval: musterd approvals ls --url http://" in place.start().log
+
+
 def test_killed_again_and_again(place: TeamDeployment, models: ModelServer) -> None:
     for attempt in range(1, 4):
         process = place.start()

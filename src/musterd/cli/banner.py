@@ -6,7 +6,9 @@ from collections.abc import Iterable
 import structlog
 
 import musterd
+from musterd.cli.output import counted
 from musterd.cli.page import page_url
+from musterd.cli.person_tools import person_flag, tool_text
 from musterd.cli.ready_line import ready_line
 from musterd.cli.remote.server_options import DEFAULT_URL
 from musterd.core.redacted_urls import redacted_url
@@ -25,14 +27,15 @@ _ACCESS = {
 }
 
 
-def print_startup(server: Server, address: str) -> None:
+def print_startup(server: Server, address: str, waiting: int = 0) -> None:
     """Print to standard error what is served, as text or as a log line, and then to standard output where.
 
     Programs wait for ``musterd: serving on ADDRESS``. It must remain the only line on standard output, in this form.
 
     :param address: the base URL of the server.
+    :param waiting: how many calls and steps in its database wait for a person.
     """
-    facts = startup_facts(server, address)
+    facts = startup_facts(server, address, waiting)
     if server.settings.log_json:
         log.info("serving", version=musterd.__version__, url=address, **facts)
     else:
@@ -46,26 +49,35 @@ def _run_command(server: Server, address: str) -> str:
     """A command that runs something of what is served, in another terminal; empty if nothing is."""
     registry = server.registry
     component_id = next((name for kind in (registry.teams, registry.workflows, registry.agents) for name in kind), None)
-    url = "" if address == DEFAULT_URL else f" --url {address}"
-    return f'musterd run {component_id} "…"{url}' if component_id else ""
+    return f'musterd run {component_id} "…"{_url_option(address)}' if component_id else ""
 
 
-def startup_facts(server: Server, address: str) -> dict[str, str]:
-    """What is served, and where.
+def _url_option(address: str) -> str:
+    """What a command needs to reach the server."""
+    return "" if address == DEFAULT_URL else f" --url {address}"
 
-    :param address: the base URL of the server.
-    """
+
+def startup_facts(server: Server, address: str, waiting: int = 0) -> dict[str, str]:
+    """What is served, and where, and what waits for a person. The parameters are those of :func:`print_startup`."""
     settings, registry = server.settings, server.registry
     facts = {
         "database": redacted_url(settings.db),
         "teams": _listed(registry.teams),
         "agents": _listed(registry.agents),
         "workflows": _listed(registry.workflows),
+        "approvals": _listed(_person_tools(server)),
         "page": page_url(address),
         "docs": f"{address}/docs" if settings.docs_enabled else "",
         "access": _ACCESS[auth_mode(settings)],
+        "waiting": f"{counted(waiting, 'approval')}: musterd approvals ls{_url_option(address)}" if waiting else "",
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _person_tools(server: Server) -> Iterable[str]:
+    """The tools for whose calls runs wait for a person, each once."""
+    tools = (tool for component in server.registry.agents_and_teams() for tool in component.tools)
+    return dict.fromkeys(tool_text(tool) for tool in tools if person_flag(tool))
 
 
 def log_stop(server: Server) -> None:

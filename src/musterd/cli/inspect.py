@@ -1,6 +1,7 @@
 """``musterd inspect``: what a source declares, and what musterd does differently."""
 
 from musterd.cli.output import print_json, print_text
+from musterd.cli.person_tools import person_flag, tool_text
 from musterd.cli.settings import settings_from
 from musterd.cli.source import Source, load_source
 from musterd.core.errors import DeclarationError
@@ -55,10 +56,16 @@ def _line(component: BaseComponent) -> str:
     if isinstance(component, Component):
         facts.append(describe(component.model).model)
         facts += [component.mode] if component.mode else []
-        facts += [f"tools: {', '.join(tool.name for tool in component.tools)}"] if component.tools else []
+        facts += [f"tools: {', '.join(map(tool_text, component.tools))}"] if component.tools else []
     if component.members:
         facts.append(f"members: {', '.join(member.id for member in component.members)}")
     return " · ".join(facts)
+
+
+def _person_tools(component: BaseComponent) -> dict[str, str]:
+    """The tools for whose calls a run waits for a person, with the option that says so."""
+    tools = component.tools if isinstance(component, Component) else ()
+    return {tool.name: flag for tool in tools if (flag := person_flag(tool))}
 
 
 def _as_object(loaded: Source) -> dict[str, object]:
@@ -70,6 +77,7 @@ def _as_object(loaded: Source) -> dict[str, object]:
                 "name": component.name,
                 "model": describe(component.model).model if isinstance(component, Component) else None,
                 "tools": [tool.name for tool in component.tools] if isinstance(component, Component) else [],
+                "person_tools": _person_tools(component),
                 "members": [member.id for member in component.members],
             }
             for component in loaded.registry.top_level()

@@ -20,7 +20,9 @@ from musterd.cli.settings import settings_from, unknown_variables
 from musterd.cli.stop_signals import SIGNALS, in_this_process
 from musterd.cli.thread_switching import shorten_waits_for_threads
 from musterd.core import garbage_collection
-from musterd.core.errors import StartError
+from musterd.core.approvals import ApprovalFilter
+from musterd.core.callers import Caller
+from musterd.core.errors import StartError, Unavailable
 from musterd.core.loopback import is_loopback
 from musterd.core.settings import Settings
 from musterd.engine.process_role import ProcessRole
@@ -115,7 +117,14 @@ class _UvicornServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             garbage_collection.freeze_and_resume(START)
-            print_startup(self._server, url_of(self._listener))
+            print_startup(self._server, url_of(self._listener), await self._waiting())
+
+    async def _waiting(self) -> int:
+        """How many calls and steps wait for a person; 0 if the database cannot say it now."""
+        try:
+            return await self._server.approvals.count(ApprovalFilter(status="pending"), Caller())
+        except Unavailable:
+            return 0
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

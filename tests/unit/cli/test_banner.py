@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from musterd import Agent, Settings, Team
+from musterd import Agent, Settings, Team, tool
 from musterd.cli.banner import print_startup, startup_facts, warn_of_unknown_variables
 from musterd.cli.main import main
 from musterd.cli.settings import unknown_variables
@@ -60,6 +60,26 @@ def test_a_start_names_no_page_that_is_not_built(monkeypatch: pytest.MonkeyPatch
 def test_the_command_that_runs_a_team_names_a_server_at_another_address(capsys: pytest.CaptureFixture[str]) -> None:
     print_startup(server_of(), "http://127.0.0.1:8000")
     assert '  run       musterd run desk "…" --url http://127.0.0.1:8000\n' in capsys.readouterr().err
+
+
+def test_a_start_says_which_tools_need_a_person_and_what_waits() -> None:
+    @tool(requires_confirmation=True)
+    def refund(order: int) -> str:
+        """Refund an order."""
+        return "refunded"
+
+    @tool
+    def look(order: int) -> str:
+        """Look an order up."""
+        return "a kettle"
+
+    clerk = Agent(id="clerk", tools=[look, refund])
+    registry = Registry.of(teams=[Team(id="desk", model="scripted", members=[clerk], tools=[refund])])
+    server = Server(registry, Settings(), ())
+    facts = startup_facts(server, "http://127.0.0.1:8000", waiting=2)
+    assert facts["approvals"] == "refund (needs approval)"
+    assert facts["waiting"] == "2 approvals: musterd approvals ls --url http://127.0.0.1:8000"
+    assert "waiting" not in startup_facts(server, "http://127.0.0.1:7777")
 
 
 def test_a_start_says_it_as_a_log_line_if_logs_are_json(capsys: pytest.CaptureFixture[str]) -> None:

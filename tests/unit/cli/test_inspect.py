@@ -33,6 +33,46 @@ def test_what_a_file_declares_is_listed(tmp_path: Path, capsys: pytest.CaptureFi
     assert printed["components"][1]["tools"] == ["look"]
 
 
+WAITING_TOOLS = """
+from musterd import Agent, tool
+
+@tool(requires_confirmation=True)
+def refund(order: int) -> str:
+    return "refunded"
+
+@tool(user_input_fields=["seat"])
+def check_in(flight: str, seat: str) -> str:
+    return seat
+
+@tool(external_execution=True)
+def phone(number: str) -> str:
+    return number
+
+def look(place: str) -> str:
+    return place
+
+clerk = Agent(id="clerk", model="scripted", tools=[look, refund, check_in, phone])
+"""
+
+
+def test_tools_that_need_a_person_are_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "desk.py").write_text(WAITING_TOOLS)
+    assert main(["inspect", str(tmp_path / "desk.py")]) == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == (
+        "agent clerk · scripted · tools: look, refund (needs approval), check_in (needs a person's input), "
+        "phone (is called outside the server)"
+    )
+    assert main(["inspect", str(tmp_path / "desk.py"), "--json"]) == 0
+    (clerk,) = json.loads(capsys.readouterr().out)["components"]
+    assert clerk["tools"] == ["look", "refund", "check_in", "phone"]
+    assert clerk["person_tools"] == {
+        "refund": "requires_confirmation",
+        "check_in": "requires_user_input",
+        "phone": "external_execution",
+    }
+
+
 def test_models_of_unknown_providers_are_reported_all_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
