@@ -4,9 +4,10 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
 from musterd import (
     Agent,
@@ -92,7 +93,7 @@ def test_a_run_is_replayed_without_a_model_and_without_tools() -> None:
     [
         (weather_desk("Be kind."), "p", "instructions", ["+Be kind."]),
         (weather_desk(member={"instructions": "Be brief."}), "t0/c0/p", "instructions", ["+Be brief."]),
-        (weather_desk(tools=[]), "p", "instructions", ["-  Tools: get_weather"]),
+        (weather_desk(tools=[]), "p", "members", ["-  Tools: get_weather"]),
         (weather_desk(session_state={"a": 1}), "p", "state", ['+  "a": 1']),
         (weather_desk(additional_input=["Hi"]), "t0/m", "messages", ["+Hi"]),
         (weather_desk(pre_hooks=[lambda run_input: None]), "pre0", "additional", []),
@@ -110,7 +111,7 @@ def test_a_difference_is_readable() -> None:
     run = recorded(weather_desk("Be kind.", member={"instructions": "Be brief."}), WEATHER)
     first = difference(run, weather_desk("Be kind.", member={"instructions": "Be long."}))
     assert str(first) == (
-        "step t0/c0/p of weather: the instructions differ.\n"
+        "the preparation of weather (step t0/c0/p): the instructions differ.\n"
         "--- recorded\n"
         "+++ today\n"
         "@@ -4,4 +4,4 @@\n"
@@ -138,8 +139,98 @@ def test_tools_that_the_model_is_offered() -> None:
     first = difference(run, Agent(id="solo", model=MODEL, tools=[by_place, get_time]))
     assert (first.path, first.aspect) == ("p", "tools")
     assert first.summary == (
-        "the tools that the model is offered differ: added get_time; changed parameters of get_weather."
+        "the tools that the model is offered differ: added get_time; changed parameters of get_weather; "
+        "changed description of get_weather."
     )
+
+
+def city_tool(description: str = "Current weather in a city.", about: str = "The city.", **options: Any) -> Any:
+    """A tool as its file declares it today."""
+
+    @tool(name="get_weather", description=description, **options)
+    def get_weather_of(city: Annotated[str, Field(description=about)]) -> str:
+        return f"Sunny in {city}"
+
+    return get_weather_of
+
+
+@pytest.mark.parametrize(
+    ("changed", "aspect", "summary", "lines"),
+    [
+        (
+            {"tools": [city_tool("Weather.")]},
+            "tools",
+            "the tools that the model is offered differ: changed description of get_weather.",
+            ['-    "description": "Current weather in a city."', '+    "description": "Weather."'],
+        ),
+        (
+            {"tools": [city_tool(about="A town.")]},
+            "tools",
+            "the tools that the model is offered differ: changed parameters of get_weather.",
+            ['-          "description": "The city.",', '+          "description": "A town.",'],
+        ),
+        (
+            {"tool_choice": "required"},
+            "options",
+            "tool_choice differs.",
+            ["+required"],
+        ),
+        (
+            {"output_schema": {"title": "Sky", "type": "object"}, "tools": [city_tool("Weather.")]},
+            "tools",
+            "the tools that the model is offered differ: changed description of get_weather; output_schema differs.",
+            ['+  "title": "Sky",'],
+        ),
+    ],
+    ids=["description", "parameters", "tool-choice", "several"],
+)
+def test_what_a_model_call_is_sent(changed: dict[str, Any], aspect: str, summary: str, lines: list[str]) -> None:
+    run = recorded(weather_desk(tools=[city_tool()]), WEATHER)
+    tools = changed.pop("tools", [city_tool()])
+    first = difference(run, weather_desk(tools=tools, member=changed))
+    assert (first.path, first.aspect, first.summary) == ("t0/c0/p", aspect, summary)
+    assert set(lines) <= set(first.diff.splitlines())
+
+
+def test_changes_of_members_are_named() -> None:
+    def team(*members: Agent) -> Team:
+        return Team(id="desk", model=MODEL, members=list(members))
+
+    weather, news = Agent(id="weather", tools=[get_weather]), Agent(id="news", role="Knows the news")
+    run = recorded(team(weather, news), {"desk": ["Hello."]})
+    changed = Agent(id="weather", role="Knows the weather")
+    first = difference(run, team(changed, Agent(id="sport")))
+    assert (first.path, first.aspect, first.summary) == (
+        "p",
+        "members",
+        "the members in the system message differ: tools and role of weather, news is removed, sport is added.",
+    )
+
+
+def test_members_with_unchanged_requests_do_not_differ() -> None:
+    def team(**options: Any) -> Team:
+        return Team(id="desk", model=MODEL, members=[Agent(id="weather", tools=[city_tool(**options)])])
+
+    run = recorded(team(), {"desk": ["Hello."]})
+    result = replay(run.export, team(description="Weather.", requires_confirmation=True))
+    assert (result.steps, result.notes) == (len(run.steps), ())
+
+
+def without_declared(export: Any) -> Any:
+    """An export of a run that began in an older version of musterd."""
+    for step in export["steps"]:
+        (step["recorded"] or {}).pop("declared", None)
+    return export
+
+
+def test_an_older_export_has_only_digests() -> None:
+    run = recorded(weather_desk(tools=[city_tool()]), WEATHER)
+    export = without_declared(run.export)
+    assert replay(export, weather_desk(tools=[city_tool()])).notes == ()
+    notes = replay(export, weather_desk(tools=[city_tool("Weather.")])).notes
+    assert any(note.startswith("weather is declared differently today.") for note in notes)
+    with pytest.raises(ReplayDiffers, match="changed parameters of get_weather"):
+        replay(export, weather_desk(tools=[city_tool(about="A town.")]))
 
 
 def test_a_step_that_is_not_made_any_more() -> None:
@@ -373,6 +464,31 @@ def test_a_call_that_waits_for_a_person_today() -> None:
     assert (first.path, first.aspect) == ("t0/c0", "approval")
 
 
+@pytest.mark.parametrize("is_older", [False, True], ids=["new", "older"])
+def test_a_call_about_which_no_person_is_asked_today(is_older: bool) -> None:
+    agent = shop(requires_confirmation=True)
+    with TestClient(agent, script=PAY) as client:
+        paused = client.run(agent, "pay")
+        done = client.decide(paused, paused.requirements[0].approve())
+    export = without_declared(done.export) if is_older else done.export
+    with pytest.raises(ReplayDiffers) as raised:
+        replay(export, shop())
+    first = raised.value.difference
+    assert (first.path, first.aspect) == ("t0/c0", "approval")
+    assert first.summary == (
+        "a person is asked differently about the call of the tool pay: requires_confirmation was True and is not set "
+        "today."
+    )
+
+
+def test_other_options_of_a_question() -> None:
+    agent = shop(requires_confirmation=True, approval="audit")
+    with TestClient(agent, script=PAY) as client:
+        paused = client.run(agent, "pay")
+    first = difference(paused, shop(requires_confirmation=True, approval="required"))
+    assert first.summary.endswith("approval was 'audit' and is 'required' today.")
+
+
 # --- ends ---------------------------------------------------------------------------------------------
 
 
@@ -472,7 +588,7 @@ async def test_a_member_that_was_cancelled() -> None:
         run = await client.wait(started)
     assert run.content == "It was cancelled."
     assert (await replay_async(run.export, team())).steps == len(run.steps)
-    with pytest.raises(ReplayDiffers, match="step t0/c0/p of waiter"):
+    with pytest.raises(ReplayDiffers, match="the preparation of waiter"):
         await replay_async(run.export, team("Be quick."))
 
 
@@ -595,3 +711,5 @@ def test_another_team_is_named() -> None:
     run = recorded(weather_desk(), WEATHER)
     with pytest.raises(ReplayImpossible, match="The run is one of the team desk, but only shop is declared"):
         replay(run.export, shop())
+    with pytest.raises(ReplayImpossible, match="but only news, sport are declared"):
+        replay(run.export, Agent(id="news", model=MODEL), Agent(id="sport", model=MODEL))

@@ -30,6 +30,7 @@ from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.context import examples, introduction, member_history_record, system_text
 from musterd.loop.context_functions import resolve_dependencies_first
 from musterd.loop.conversation import NOTES, Conversation, make_storable
+from musterd.loop.declared_request import declared_request
 from musterd.loop.delegation import is_delegation
 from musterd.loop.produced_media import media_in_response
 from musterd.loop.retrieval import prompt_with_references
@@ -244,6 +245,7 @@ class Loop:
                 **member_history_record(self.tree, run),
                 "members": [member.id for member in run.component.members],
                 "tools": {**digests, **extra_tools.digests} if extra_tools.digests else digests,
+                "declared": declared_request(run.component),
                 "retry_safe": [
                     tool.name for tool in (*run.component.tools, *extra_tools.tools.values()) if tool.retry_safe
                 ],

@@ -9,7 +9,6 @@ from pydantic_ai.messages import ModelMessage
 
 from musterd.core.errors import MusterdError
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.loop.context import without_surroundings
 from musterd.loop.conversation import message_text
 from musterd.wire.messages import agno_messages
 
@@ -26,8 +25,8 @@ class Difference:
 
     :param path: the step's place in the run tree, as ``musterd runs steps`` lists it.
     :param component_id: the team, agent or workflow whose step it is.
-    :param aspect: what differs: ``instructions``, ``tools``, ``members``, ``state``, ``plan``, ``messages``, ``call``,
-        ``approval``, ``additional``, ``missing``, ``result``, ``answer`` or ``failure``.
+    :param aspect: what differs: ``instructions``, ``members``, ``tools``, ``options``, ``state``, ``plan``,
+        ``messages``, ``call``, ``approval``, ``additional``, ``missing``, ``result``, ``answer`` or ``failure``.
     :param summary: the difference in one sentence.
     :param diff: the recorded text and today's as a unified diff; empty if there is nothing more to see.
     """
@@ -39,8 +38,18 @@ class Difference:
     diff: str = ""
 
     def __str__(self) -> str:
-        place = f"step {self.path} of {self.component_id}" if self.path else f"the run of {self.component_id}"
+        if not self.path:
+            place = f"the run of {self.component_id}"
+        elif is_beginning(self.path):
+            place = f"the preparation of {self.component_id} (step {self.path})"
+        else:
+            place = f"step {self.path} of {self.component_id}"
         return "\n".join(part for part in (f"{place}: {self.summary}", self.diff) if part)
+
+
+def is_beginning(path: str) -> bool:
+    """Whether the step at this path is the preparation, which records what a run begins with."""
+    return path.rpartition("/")[2] == "p"
 
 
 class Differs(MusterdError):
@@ -66,33 +75,6 @@ def diff_of(recorded: str, today: str) -> str:
 def as_text(value: Json) -> str:
     """A value in a diff: a text as it is, anything else as indented JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
-
-
-def beginning_difference(recorded: JsonObject, today: JsonObject) -> tuple[str, str, str] | None:
-    """How two runs begin differently: the aspect, a sentence and a diff; None if they begin alike."""
-    texts = [without_surroundings(values.get("system", "")) for values in (recorded, today)]
-    if texts[0] != texts[1]:
-        return "instructions", "the instructions differ.", diff_of(*texts)
-    tools = recorded.get("tools", {}), today.get("tools", {})
-    if tools[0] != tools[1]:
-        return "tools", _tools_sentence(*tools), ""
-    for name, aspect in (("members", "members"), ("state", "state"), ("plan", "plan")):
-        if recorded.get(name) != today.get(name):
-            sentences = {"members": "the members differ.", "state": "the session state differs."}
-            sentence = sentences.get(name, "the declared steps differ.")
-            return aspect, sentence, diff_of(as_text(recorded.get(name)), as_text(today.get(name)))
-    return None
-
-
-def _tools_sentence(recorded: Mapping[str, str], today: Mapping[str, str]) -> str:
-    both = recorded.keys() & today.keys()
-    parts = {
-        "added": today.keys() - both,
-        "removed": recorded.keys() - both,
-        "changed parameters of": {name for name in both if recorded[name] != today[name]},
-    }
-    changes = [f"{verb} {', '.join(sorted(names))}" for verb, names in parts.items() if names]
-    return f"the tools that the model is offered differ: {'; '.join(changes)}."
 
 
 def messages_difference(

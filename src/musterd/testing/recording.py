@@ -85,7 +85,7 @@ class Recording:
 
         :raises ReplayImpossible: it is not one, or has not what a replay needs.
         """
-        export = _object(source)
+        export = read_export(source)
         if (kind := next((kind for kind in _KINDS if export["run"].get(f"{kind}_id")), None)) is None:
             raise ReplayImpossible("The export names no team, agent or workflow.")
         root, replay = export["run"], export["replay"]
@@ -154,7 +154,12 @@ class Recording:
         return any(other.startswith(f"{path}/") for other in self.steps)
 
 
-def _object(source: Source) -> Mapping[str, Any]:
+def read_export(source: Source) -> Mapping[str, Any]:
+    """The object of an export.
+
+    :raises OSError: its file cannot be read.
+    :raises ReplayImpossible: it is not an export that this version of musterd can replay.
+    """
     if isinstance(source, str | Path):
         source = Path(source).read_bytes()
     try:

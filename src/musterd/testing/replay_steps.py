@@ -22,11 +22,10 @@ from musterd.loop.pausing import Waits
 from musterd.loop.steps import MEMORY, NOTED, Intent, MemberEnd, MemberStart, ToolStep
 from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
 from musterd.models.call_progress import OnProgress
-from musterd.testing.differences import Difference, Differs, beginning_difference, diff_of, messages_difference
+from musterd.testing.beginnings import beginning_difference, question_difference
+from musterd.testing.differences import Difference, Differs, diff_of, is_beginning, messages_difference
 from musterd.testing.recording import Recording
 
-_PREPARE = "p"
-"""The last part of the path of the step that records what a run begins with."""
 _CALLED = {
     StepKind.MODEL: "model call",
     StepKind.TOOL: "call of the tool {}",
@@ -72,6 +71,7 @@ class ReplaySteps:
         self._beyond: dict[str, tuple[str, str]] = {}
         self._closed: list[str] = []
         self._begun: set[str] = set()
+        self._beginnings: dict[str, tuple[JsonObject, JsonObject]] = {}
         self._has_lost_media = recording.has_lost_media
         if self._has_lost_media:
             self.note("Media of the run were no longer stored when it was exported, so messages were not compared.")
@@ -156,13 +156,17 @@ class ReplaySteps:
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
         """Compare what a run begins with, and return what is recorded."""
         recorded = loaded(self._recorded(path, StepKind.PREPARE, None, fingerprint))
-        if _is_beginning(path):
+        if is_beginning(path):
             taken = jsontext.loads(jsontext.dumps(taken))  # as it would be recorded
             if (difference := beginning_difference(recorded, taken)) is not None:
                 raise self.differ(path, *difference)
             run = self._recording.run_of(path)
-            if recorded["definition"] != taken["definition"]:
-                self.note(f"{run.component_id} is declared differently than in the recording; its steps are the same.")
+            self._beginnings[run.path] = recorded, taken
+            if recorded["definition"] != taken["definition"] and "tools" in recorded and "declared" not in recorded:
+                self.note(
+                    f"{run.component_id} is declared differently today. The run began in an older version of musterd, "
+                    "which recorded neither descriptions of tools nor options, so these were not compared."
+                )
             if "system" in recorded and run.is_completed and not run.messages:
                 self.note(f"The conversation of {run.component_id} is not stored, so its messages were not compared.")
         return recorded
@@ -173,7 +177,7 @@ class ReplaySteps:
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Return what is recorded. Only what a workflow begins with is read again, and compared."""
-        if _is_beginning(path):
+        if is_beginning(path):
             return self.prepared(path, fingerprint, await look())
         step = self._recorded(path, StepKind.PREPARE, None, fingerprint)
         place, _, last = path.rpartition("/")
@@ -232,8 +236,7 @@ class ReplaySteps:
         path = intent.path
         step = self._recorded(path, intent.kind, intent.name, intent.fingerprint)
         recorded = None if step.result is None else tool_step_of(step, self._recording.inputs.blobs)
-        if intent.asks is not None and step.state is not StepState.WAITING:
-            raise self.differ(path, "approval", f"today the {_name_of(step.kind, step.name)} waits for a person.")
+        self._compare_question(intent, step)
         if intent.kind is StepKind.DELEGATE and self._recording.has_steps_below(path):
             if self._begins_here(path):
                 await self._drive(intent, call, recorded)
@@ -245,6 +248,20 @@ class ReplaySteps:
         if recorded is None:
             raise Ended
         return recorded
+
+    def _compare_question(self, intent: Intent, step: StepRow) -> None:
+        """Compare what a person is asked about a call.
+
+        :raises Differs: something else is asked today.
+        """
+        path, called = intent.path, _name_of(step.kind, step.name)
+        question = self._recording.questions.get(path)
+        beginnings = self._beginnings[self._recording.run_of(path).path]
+        change = question_difference(*beginnings, intent.name, None if question is None else question.requirement)
+        if change is not None:
+            raise self.differ(path, "approval", f"a person is asked differently about the {called}: {change}.")
+        if intent.asks is not None and step.state is not StepState.WAITING:
+            raise self.differ(path, "approval", f"today the {called} waits for a person.")
 
     def _begins_here(self, path: str) -> bool:
         """Whether the call itself begins members' runs. With hooks around it, they would be called again."""
@@ -313,10 +330,6 @@ class RecordedCaller(ModelCaller):
         :raises Differs: the model would read other messages.
         """
         return self._steps.compare_request(messages)
-
-
-def _is_beginning(path: str) -> bool:
-    return path.rpartition("/")[2] == _PREPARE
 
 
 def _is_turn(path: str, run_path: str) -> bool:

@@ -97,9 +97,10 @@ def _component_of(recorded: Recording, declared: Sequence[Declared]) -> Componen
     component = registry.component(recorded.component_kind, recorded.component_id)
     if isinstance(component, Component | WorkflowComponent):
         return component
-    known = ", ".join(part.id for part in registry.top_level()) or "nothing"
+    known = [part.id for part in registry.top_level()]
+    declared_ids = f"only {', '.join(known)} {'is' if len(known) == 1 else 'are'}" if known else "nothing is"
     raise ReplayImpossible(
-        f"The run is one of the {recorded.component_kind} {recorded.component_id}, but only {known} is declared."
+        f"The run is one of the {recorded.component_kind} {recorded.component_id}, but {declared_ids} declared."
     )
 
 

@@ -43,7 +43,8 @@ async def test_the_first_difference_is_shown(folder: Path, musterd: Command) -> 
     (folder / "team.py").write_text(SOURCE.replace("Be brief.", "Be long."))
     outcome = await musterd("replay", "run.json", "team.py")
     assert outcome.code == 1
-    assert outcome.out.startswith("The first difference is step t0/c0/p of weather: the instructions differ.\n--- ")
+    place = "the preparation of weather (step t0/c0/p)"
+    assert outcome.out.startswith(f"The first difference is in {place}: the instructions differ.\n--- ")
     assert "-Be brief.\n+Be long.\n" in outcome.out
     outcome = await musterd("replay", "run.json", "team.py", "--json")
     assert outcome.code == 1
@@ -62,11 +63,21 @@ async def test_notes_are_no_data(folder: Path, musterd: Command) -> None:
     assert "desk called the model gpt-5, and calls gpt-5-mini today.\n" in outcome.err
 
 
+async def test_a_changed_tool_is_a_difference(folder: Path, musterd: Command) -> None:
+    (folder / "team.py").write_text(SOURCE.replace("Current weather", "The weather of today"))
+    outcome = await musterd("replay", "run.json", "team.py")
+    assert outcome.code == 1
+    assert "the tools that the model is offered differ: changed description of get_weather." in outcome.out
+    assert '-    "description": "Current weather in a city."\n' in outcome.out
+    assert '+    "description": "The weather of today in a city."\n' in outcome.out
+
+
 @pytest.mark.parametrize(
     ("file", "source", "message"),
     [
         ("missing.json", "team.py", "missing.json cannot be read: No such file or directory."),
-        ("team.py", "team.py", "This is not an export of a run"),
+        ("team.py", "team.py", "team.py: This is not an export of a run"),
+        ("team.py:desk", "run.json", "team.py:desk cannot be read: No such file or directory. The first argument is "),
         ("run.json", "other.py", "The run is one of the team desk, but only solo is declared."),
     ],
 )
