@@ -257,6 +257,9 @@ async def test_what_is_refused(shop: Shop) -> None:
         await client.run("[[SAY hello]]", run_id="r2", session_id="s1")
         done = await send(client, run_id="r2", requirements=yes)
         assert problem(done, 409, "CONFLICT") == "run is already continued"
+        await client.http.post(f"/{TEAM}/runs/r1/cancel")
+        cancelled = await send(client, requirements=yes)
+        assert problem(cancelled, 409, "CONFLICT") == "run is already cancelled"
     assert shop.paid == [1]
 
 

@@ -81,7 +81,7 @@ async def test_what_is_refused(client: ServerClient) -> None:
     problem(await send(client, session_id="s2"), 404, "NOT_FOUND")
     problem(await send(client, to="teams/other-team"), 404, "NOT_FOUND")
     decision = json.dumps([{"id": "x", "confirmation": True}])
-    assert problem(await send(client, requirements=decision), 409, "CONFLICT") == "run is already continued"
+    assert problem(await send(client, requirements=decision), 409, "CONFLICT") == "run is already errored"
     await client.run("[[SAY hi]]", run_id="r2", session_id="s1")
     assert problem(await send(client, "r2"), 409, "CONFLICT") == "run is already continued"
 

@@ -32,6 +32,12 @@ PENDING = Statement(
        WHERE root_id = :root AND shard = :shard AND state = 'pending' ORDER BY path""",
 )
 ALREADY = "run is already continued"
+_ALREADY = {  # in AgentOS's words
+    RunState.COMPLETED: ALREADY,
+    RunState.ERROR: "run is already errored",
+    RunState.CANCELLED: "run is already cancelled",
+    RunState.RUNNING: "run is already running",
+}
 EXPIRY = "expiry"
 """The ``decided_by`` of a default decision, which is taken when no one decides in time."""
 _MAX_QUESTIONS = 5
@@ -73,10 +79,10 @@ async def decide(tx: SessionTx, root_id: str, decisions: Sequence[Decision], sou
     rows = await approvals.of_root(tx, root_id)
     if run.state is not RunState.PAUSED and not decisions:
         if all(row.decision is None for row in rows):
-            raise Conflict(ALREADY)
+            raise waits_for_nothing(run)
         return run
     if run.state is not RunState.PAUSED and not rows:
-        raise Conflict(ALREADY)
+        raise waits_for_nothing(run)
     by_requirement = _by_requirement(rows, decisions)
     if run.component_kind == "agent" and not by_requirement:
         raise _nothing_decided(rows)
@@ -89,6 +95,11 @@ async def decide(tx: SessionTx, root_id: str, decisions: Sequence[Decision], sou
         if any(row.state == "decided" for row in rows):
             await session_queue.resume(tx, run)
     return run
+
+
+def waits_for_nothing(run: RunRow) -> Conflict:
+    """The error for a request to continue a run that waits for no decision."""
+    return Conflict(_ALREADY.get(run.state, "run is already pending"))
 
 
 def _nothing_decided(rows: Sequence[ApprovalRow]) -> InvalidInput:
@@ -185,7 +196,9 @@ async def _decide_one(tx: SessionTx, run: RunRow, row: ApprovalRow, decision: De
         if row.decision != decision.as_json():
             raise Conflict(ALREADY)
         return
-    if row.state != "pending" or run.state.is_final:
+    if run.state.is_final:
+        raise waits_for_nothing(run)
+    if row.state != "pending":
         raise Conflict(ALREADY)
     requirement = row.requirement
     if requirement.approval_type == "required" and not source.in_inbox:

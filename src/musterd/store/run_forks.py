@@ -17,7 +17,7 @@ from musterd.core.states import RunState
 from musterd.store import acceptance, blobs, fork_places, messages, run_locks, run_outputs, runs, steering
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.decisions import ALREADY
+from musterd.store.decisions import ALREADY, waits_for_nothing
 from musterd.store.shards import SessionTx
 
 OTHER_FORK = Statement(  # uses the session's index: a fork is in the session of its origin
@@ -129,7 +129,7 @@ async def _lock_failed(tx: SessionTx, origin_id: str) -> RunRow:
     """Lock the failed run and its session. The lock makes sure that two requests do not both continue the run."""
     run = await run_locks.require_locked(tx, origin_id)
     if run.state is not RunState.ERROR:
-        raise Conflict(ALREADY)
+        raise waits_for_nothing(run)
     other = await tx.one(OTHER_FORK, {"session_id": run.session_id, "origin": origin_id})
     if other is not None:
         raise Conflict(f"{ALREADY}: by run {other['run_id']}")

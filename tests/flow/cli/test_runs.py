@@ -180,9 +180,43 @@ async def test_runs_that_come_from_others(serve_live: Serve, musterd: Command, t
         assert (await musterd("runs", "watch", forked.out.strip())).out == "again\n"
         await server.run("[[ERROR 400]]", run_id="r2")
         assert (await musterd("runs", "continue", "r2")).code == 1
+
+
+async def test_only_a_failed_run_is_continued(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample
+) -> None:
+    async with serve_live(served=asking) as server:
+        talk_to(server)
+        await musterd("run", "desk", '[[TOOL publish {"title": "Hi", "copies": 2}]]')
+        ((approval, run, *_),) = (await musterd("approvals", "ls")).rows
+        paused = await musterd("runs", "continue", run)
+        assert (paused.code, paused.out) == (1, "")
+        assert f"Run {run} is PAUSED. It goes on by itself after a decision." in paused.err
+        assert f"musterd approvals approve {approval}" in paused.err
+        assert (await musterd("approvals", "approve", approval)).code == 0
+        await musterd("runs", "watch", run)
+        completed = await musterd("runs", "continue", run)
+        assert (completed.code, completed.out) == (1, "")
+        assert completed.err.startswith(f"musterd: Run {run} is COMPLETED. Only a failed run can be continued.\n")
+        assert f"musterd runs rerun {run}" in completed.err
+        await musterd("run", "desk", '[[TOOL publish {"title": "Hi", "copies": 2}]]')
+        ((_, second, *_),) = (await musterd("approvals", "ls", "--status", "pending")).rows
+        await musterd("runs", "cancel", second)
+        cancelled = await musterd("runs", "continue", second)
+        assert f"Run {second} is CANCELLED. Only a failed run can be continued." in cancelled.err
+        assert len((await musterd("runs", "ls")).rows) == 2, "nothing was started"
+
+
+async def test_a_run_that_is_at_work_is_not_continued(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        hold = server.model.hold("hello")
+        await server.begin("hello", run_id="r1")
+        await hold.reached.wait()
         refused = await musterd("runs", "continue", "r1")
-        assert refused.code == 1
-        assert refused.out == ""
+        assert (refused.code, refused.out) == (1, "")
+        assert "Watch it: musterd runs watch r1" in refused.err
+        await musterd("runs", "cancel", "r1")
 
 
 async def test_a_run_is_cancelled(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:

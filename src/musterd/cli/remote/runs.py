@@ -180,10 +180,13 @@ def cancel_run(run: RunName, /, *runs: Run, server: ServerOptions = NO_OPTIONS) 
 
 @runs.command(name="continue")
 def continue_run(run: RunName, /, *, detach: Detach = False, server: ServerOptions = NO_OPTIONS) -> int:
-    """Start a new run that continues the failed RUN where it stopped. Steps that succeeded are not repeated."""
-    from musterd.cli.remote.new_runs import started_from
+    """Start a new run that continues the failed RUN where it stopped. Steps that succeeded are not repeated.
 
-    return started_from(run, lambda client, run_id: client.continue_(run_id), server, detach=detach)
+    A run that has not failed is refused with exit code 1. A paused run goes on by itself after a decision.
+    """
+    from musterd.cli.remote.new_runs import continued
+
+    return continued(run, server, detach=detach)
 
 
 @runs.command(name="rerun")
