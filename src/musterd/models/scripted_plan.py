@@ -22,9 +22,10 @@ Without directives:
 - A leader with a task list makes each part a task. Tasks after "then" depend on the tasks before it.
 - A memory manager remembers what begins with "I", "My" or "Remember that". If there is a profile, "My name is …" sets
   the name in it.
-- An agent calls the tool whose name and description share the most words with the message, if the message has a name
-  (after "in", "to" and the like) for each text that the tool requires, and a number for each number.
-- Any other agent echoes the message.
+- An agent calls the tool whose name and description share the most words with the message, if the message has a value
+  for each parameter that the tool requires. Numbers are taken in their order. Texts are names (after "in", "to" and the
+  like), then texts in double quotes, then numbers and codes after a word ("order 17").
+- Any other agent echoes the message. If a tool's name shares words with it, the answer says which value is missing.
 """
 
 import json
@@ -47,6 +48,13 @@ _DIRECTIVE = re.compile(r"\[\[(SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b 
 _NESTED = re.compile(r"<(?=(?:SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b)")
 _PROPER_NAME = re.compile(r"\b(?:in|for|of|at|to|on)\s+([A-Z][\w'-]*(?:\s+[A-Z][\w'-]*)*)")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?\b")
+_QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”')
+# After a word that it belongs to, and not before a word that it counts: "order 17", but neither "at 5" nor "12 bikes".
+_CODE = re.compile(
+    r"(?:#|\b(?!(?:after|at|before|by|in|on|since|until)\b)[A-Za-z]+\s+#?)(?P<code>[A-Za-z-]{0,20}\d[\w-]{0,40})"
+    r"(?=\s*(?:[.,;:!?)]|$|\b(?:and|at|because|by|for|from|in|of|on|please|to|with)\b))",
+    re.IGNORECASE,
+)
 _FACT = re.compile(r"\b(?:I|My|Remember that)\b[^.!?\n]*")
 _NAME = re.compile(r"\bMy name is ([^.!?,\n]+)[.!?,]*")
 _WORD = re.compile(r"\S+\s*|\s+")
@@ -195,8 +203,11 @@ def _plan_plain_request(text: str, system: str, functions: Sequence[Mapping[str,
     if DELEGATE in names:
         if calls := _delegations(text, members_of(system)):
             return Plan(calls=calls)
-    elif call := _matching_call(text, functions):
-        return Plan(calls=(call,))
+    elif matching := _matching_functions(text, functions):
+        possible = (_call_from(text, function) for function in matching)
+        if call := next((call for call in possible if isinstance(call, Call)), None):
+            return Plan(calls=(call,))
+        return Plan(text=f"Echo: {text}{_why_not_called(text, matching)}")
     return Plan(text=f"Echo: {text}")
 
 
@@ -207,35 +218,67 @@ def _delegations(text: str, members: Sequence[Member]) -> tuple[Call, ...]:
     )
 
 
-def _matching_call(text: str, functions: Sequence[Mapping[str, Any]]) -> Call | None:
-    """A call of the function that shares the most words with ``text``, of those whose arguments ``text`` has."""
+def _matching_functions(text: str, functions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The functions that share words with ``text``, those with the most first; of equals, the one declared first."""
     words = words_of(text)
 
     def shared_words(function: Mapping[str, Any]) -> int:
         return len(words & words_of(f"{function['name'].replace('_', ' ')} {function.get('description') or ''}"))
 
-    best_first = sorted(functions, key=shared_words, reverse=True)  # of equals, the one that was declared first
-    calls = (_call_from(text, function) for function in best_first if shared_words(function))
-    return next((call for call in calls if call), None)
+    return sorted(filter(shared_words, functions), key=shared_words, reverse=True)
 
 
-def _call_from(text: str, function: Mapping[str, Any]) -> Call | None:
-    """A call of ``function``, if it needs arguments and ``text`` has a value for each."""
+def _needed(function: Mapping[str, Any]) -> dict[str, bool]:
+    """The parameters of a call that need a value, and whether it is a number."""
     parameters: Mapping[str, Any] = function.get("parameters") or {}
     properties: Mapping[str, Any] = parameters.get("properties") or {}
-    needed = list(properties) if len(properties) == 1 else parameters.get("required") or ()
+    names = list(properties) if len(properties) == 1 else parameters.get("required") or ()
+    schemas = {name: properties.get(name) for name in names}
+    return {
+        name: isinstance(schema, Mapping) and schema.get("type") in ("integer", "number")
+        for name, schema in schemas.items()
+    }
+
+
+def _call_from(text: str, function: Mapping[str, Any]) -> Call | str | None:
+    """A call of ``function`` with values of ``text``.
+
+    :return: or the parameter for which ``text`` has no value; None: the function needs no arguments.
+    """
+    needed = _needed(function)
     if not needed:
         return None
-    names, numbers = _PROPER_NAME.findall(text), [json.loads(number) for number in _NUMBER.findall(text)]
+    numbers = [json.loads(number) for number in _NUMBER.findall(text)]
+    quoted = [straight or curly for straight, curly in _QUOTED.findall(text)]
+    texts = [*_PROPER_NAME.findall(text), *quoted]
+    if not any(needed.values()):
+        texts += [match["code"] for match in _CODE.finditer(text)]
     args: dict[str, Any] = {}
-    for argument in needed:
-        schema = properties.get(argument)
-        is_number = isinstance(schema, Mapping) and schema.get("type") in ("integer", "number")
-        values = numbers if is_number else names
+    for argument, is_number in needed.items():
+        values = numbers if is_number else texts
         if not values:
-            return None
+            return argument
         args[argument] = values.pop(0)
     return Call(name=function["name"], args=args)
+
+
+def _why_not_called(text: str, functions: Sequence[Mapping[str, Any]]) -> str:
+    """A text that says why the first of the functions that ``text`` names in part is not called, and how to call it."""
+    words = words_of(text)
+    for function in functions:
+        is_named = words & words_of(function["name"].replace("_", " "))
+        if is_named and isinstance(missing := _call_from(text, function), str):
+            name, needed = function["name"], _needed(function)
+            values = "a number" if needed[missing] else 'a name after "in" or "for", a text in quotes, or "order 17"'
+            example = json.dumps(
+                {name: 1 if is_number else "…" for name, is_number in needed.items()}, ensure_ascii=False
+            )
+            # Without the brackets: a workflow may pass the answer to another agent, which would follow the directive.
+            return (
+                f"\n\n(The scripted model did not call {name}, because the message has no value for {missing}, such as "
+                f"{values}. To make it call the tool, write TOOL {name} {example} in double square brackets.)"
+            )
+    return ""
 
 
 def _text(message: Message) -> str:

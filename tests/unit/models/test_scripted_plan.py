@@ -92,7 +92,7 @@ def test_a_leader_without_directives_delegates_by_the_words_of_the_roles() -> No
 def test_a_member_with_one_fitting_tool_calls_it() -> None:
     weather = function("get_weather", city="string")
     assert plan(user("weather in New York?"), [weather]).calls == (Call(name="get_weather", args={"city": "New York"}),)
-    assert plan(user("weather?"), [weather]) == Plan(text="Echo: weather?")
+    assert plan(user("hello?"), [weather]) == Plan(text="Echo: hello?")
     assert plan(user("weather in Rome"), [function("get_weather", city="string", day="string")]).calls == ()
 
 
@@ -104,6 +104,46 @@ def test_a_tool_is_called_with_the_names_and_numbers_of_the_message() -> None:
     assert plan(user("Order 12 bikes"), [order]).calls == ()
     assert plan(user("Order 12 bikes for Bergen"), [function("order_bikes", place="string")]).calls
     assert plan(user("Order 12 bikes for Bergen"), [function("order_bikes")]).calls == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Refund order 17", "17"),
+        ("Please refund order 17.", "17"),
+        ("Refund order #17, please", "17"),
+        ("Refund order A-17 for me", "A-17"),
+        ('Refund "the kettle"', "the kettle"),
+        ("Refund the order of Anna", "Anna"),
+        ("Refund the order of Anna, number 17", "Anna"),
+    ],
+)
+def test_a_text_that_a_tool_requires_is_taken_from_the_message(text: str, value: str) -> None:
+    refund = function("refund_order", number="string")
+    assert plan(user(text), [refund]).calls == (Call(name="refund_order", args={"number": value}),)
+
+
+def test_numbers_that_count_something_are_no_texts() -> None:
+    for text in ("Weather at 5", "Weather of 12 days", "Weather in 2026"):
+        assert plan(user(text), [function("get_weather", city="string")]).calls == ()
+    order = function("order_bikes", place="string", number="integer", required=("place", "number"))
+    assert plan(user("Order bikes 12"), [order]).calls == ()
+
+
+def test_the_answer_says_why_no_tool_is_called() -> None:
+    weather = function("get_weather", city="string")
+    (echo, hint) = plan(user("weather?"), [weather]).text.split("\n\n")
+    assert echo == "Echo: weather?"
+    assert hint == (
+        "(The scripted model did not call get_weather, because the message has no value for city, such as a name after "
+        '"in" or "for", a text in quotes, or "order 17". To make it call the tool, write '
+        'TOOL get_weather {"city": "…"} in double square brackets.)'
+    )
+    order = function("order_bikes", place="string", number="integer", required=("place", "number"))
+    assert "has no value for number, such as a number." in plan(user("Order bikes for Bergen"), [order]).text
+    assert plan(user("weather?"), [function("get_weather")]).text == "Echo: weather?"
+    weather["function"]["description"] = "Tells the temperature."
+    assert plan(user("temperature?"), [weather]).text == "Echo: temperature?", "the message does not name the tool"
 
 
 def test_of_several_tools_the_one_that_shares_most_words_is_called() -> None:
