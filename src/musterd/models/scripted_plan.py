@@ -116,10 +116,21 @@ def plan(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Pla
             return Plan(text=steps)
         return Plan(calls=tuple(Call(name=name, args=args) for name, args in steps))
     if results := [_text(message) for message in messages[last_user + 1 :] if message["role"] == "tool"]:
-        return Plan(text="Done: " + " | ".join(results) if directives else joined(results))
+        return Plan(text="Done: " + " | ".join(results) if directives else joined(map(_reply_of, results)))
     if directives:
         return _plan_directives(text, directives)
     return _plan_plain_request(text, system, functions)
+
+
+def _reply_of(result: str) -> str:
+    """The result of a call in an answer. Failed calls have results of the form ``{"error": text}``."""
+    if not result.startswith('{"error":'):
+        return result
+    try:
+        error = json.loads(result)["error"]
+    except ValueError:
+        return result
+    return f"Failed: {error}" if isinstance(error, str) else result
 
 
 def _directives_for(directives: Sequence[tuple[str, str]], *, is_manager: bool) -> list[tuple[str, str]]:

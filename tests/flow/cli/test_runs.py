@@ -207,6 +207,21 @@ async def test_only_a_failed_run_is_continued(
         assert len((await musterd("runs", "ls")).rows) == 2, "nothing was started"
 
 
+async def test_the_events_of_a_rejected_call_do_not_say_that_it_completed(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample
+) -> None:
+    async with serve_live(served=asking) as server:
+        talk_to(server)
+        await musterd("run", "desk", '[[TOOL publish {"title": "Hi", "copies": 2}]]')
+        ((approval, run, *_),) = (await musterd("approvals", "ls")).rows
+        await musterd("approvals", "reject", approval, "--note", "too late")
+        await musterd("runs", "watch", run)
+        events = (await musterd("runs", "events", run)).out.splitlines()
+        (ended,) = [line for line in events if "ToolCallCompleted" in line]
+        assert ended.endswith('News Desk  publish(title="Hi", copies=2) failed')
+        assert any(line.endswith("publish failed: too late") for line in events)
+
+
 async def test_a_run_that_is_at_work_is_not_continued(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
     async with serve_live() as server:
         talk_to(server)

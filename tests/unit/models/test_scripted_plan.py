@@ -72,6 +72,13 @@ def test_results_are_reported() -> None:
     assert plan([*user("what is up"), *results], []).text == "one\n\ntwo"
 
 
+def test_failed_calls_are_reported_in_words() -> None:
+    conversation = [*user("Refund order 17"), {"role": "tool", "tool_call_id": "c1", "content": '{"error":"too late"}'}]
+    assert plan(conversation, []) == Plan(text="Failed: too late")
+    conversation[-1]["content"] = '{"error": cut'
+    assert plan(conversation, []) == Plan(text='{"error": cut')
+
+
 def test_an_error_has_words() -> None:
     assert plan(user("[[ERROR 503]]"), []).error_message == "fake model error 503"
 

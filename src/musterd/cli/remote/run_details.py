@@ -21,7 +21,7 @@ from musterd.cli.output import (
 )
 from musterd.cli.remote.command_failed import CommandFailed
 from musterd.cli.remote.lookups import require_text
-from musterd.cli.remote.run_progress import RunProgress, line_of
+from musterd.cli.remote.run_progress import RunProgress, call_of, line_of
 from musterd.cli.remote.server_options import command
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def _stored(client: "Client", run_id: str, after: int, limit: int | None) -> Ite
 
 
 def _content(event: "Event") -> str:
+    if event.tool and event.tool.get("tool_call_error"):  # its content says that the call completed
+        return f"{call_of(event.tool)} failed"
     return one_line(event.content)[:80] if isinstance(event.content, str) else ""
 
 
