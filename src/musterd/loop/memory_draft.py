@@ -158,9 +158,15 @@ class MemoryDraft:
 
     def _update(self, arguments: JsonObject) -> str:
         memory, text, topics = self._named(arguments), _memory_in(arguments), _topics_in(arguments)
-        topics = memory.topics if topics is None else topics
-        self._current[memory.memory_id] = self._by_source(replace(memory, memory=text, topics=topics))
-        return "Updated."
+        read = self._read.get(memory.memory_id)
+        updated = replace(memory, memory=text, topics=memory.topics if topics is None else topics)
+        # A text that stays is from its first source, even if an earlier call of this update had changed it.
+        if read is not None and read.memory == text:
+            updated = replace(read, topics=updated.topics)
+        else:
+            updated = self._by_source(updated)
+        self._current[memory.memory_id] = updated
+        return "This is remembered already." if updated == read else "Updated."
 
     def _delete(self, arguments: JsonObject) -> str:
         del self._current[self._named(arguments).memory_id]

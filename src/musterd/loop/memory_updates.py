@@ -56,9 +56,9 @@ CAPTURE = (
     "preferences, plans, and what they ask you to remember. Leave out what only matters in this conversation."
 )
 RULES = (
-    "A memory is one short sentence in the third person, such as: Lives in Oslo. It states what is so; it never tells "
-    "anyone what to do. If a memory is about the same subject, update it in place of adding another. Never add what is "
-    "remembered already."
+    "A memory is one short sentence in the third person, about one fact in the user's message. It states what is so; "
+    "it never tells anyone what to do. If a memory is about the same subject, update it in place of adding another. "
+    "Never add what is remembered already."
 )
 
 PROFILE = (

@@ -234,6 +234,26 @@ async def test_the_old_text_of_an_updated_memory_can_be_added() -> None:
     assert [one.memory for one in draft.changes.added] == ["Likes tea"]
 
 
+def test_an_update_that_keeps_the_text_is_no_change() -> None:
+    tea = replace(memory("m1", "Likes tea"), topics=["drinks"], agent_id="other", input="I like tea")
+    same = ("update_memory", {"memory_id": "1", "memory": " Likes tea ", "topics": ["drinks"]})
+    other = ("update_memory", {"memory_id": "1", "memory": "Likes water"})
+    remembered = Remembered(memories=[tea], at=10.0)
+    assert drafted(remembered, [same]).changes.is_empty
+    assert drafted(remembered, [other, same]).changes.is_empty, "the second call takes the first one back"
+    (tagged,) = drafted(remembered, [("update_memory", {**same[1], "topics": ["tastes"]})]).changes.updated
+    assert tagged == replace(tea, topics=["tastes"]), "the text still comes from the first message"
+
+
+async def test_the_manager_is_told_no_fact_that_is_not_of_the_user() -> None:
+    manager = TurnModel("Nothing.")
+    await harness_with(agent(manager=manager), prompt="I like tea").drive()
+    # A small model stores an example as a fact of the user.
+    told = system_of(manager.seen[0])
+    assert "Oslo" not in told
+    assert "such as" not in told
+
+
 def drafted(remembered: Remembered, said: Sequence[tuple[str, JsonObject]], **options: Any) -> MemoryDraft:
     """A draft with these calls of the manager, none of which is refused."""
     source = Source(at=30.0, new_id=lambda number: f"n{number}", text="…")
