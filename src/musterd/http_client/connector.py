@@ -23,8 +23,17 @@ SLICE_BYTES = 8 * 1024
 class FramingTooLong(aiohttp.ClientPayloadError):
     """The server sent too many bytes besides the body."""
 
+    def __init__(
+        self, message: str = f"The response has more than {FRAMING_BYTES // 1024} KiB of headers and framing."
+    ) -> None:
+        super().__init__(message)
+
+
+class TooManyInterimResponses(FramingTooLong):
+    """The server sent too many responses with a status below 200."""
+
     def __init__(self) -> None:
-        super().__init__(f"The response has more than {FRAMING_BYTES // 1024} KiB of headers and framing.")
+        super().__init__(f"The server sent more than {INTERIM_RESPONSES} interim responses (1xx) before the response.")
 
 
 class BoundedConnector(aiohttp.TCPConnector):
@@ -97,7 +106,9 @@ class _BoundedHandler(ResponseHandler):
         if (self._received_bytes <= FRAMING_BYTES and self._interim_count <= INTERIM_RESPONSES) or self._reading_paused:
             return
         body_bytes = self._payload.total_bytes if self._payload is not None else 0
-        if self._received_bytes - body_bytes > FRAMING_BYTES + body_bytes or self._interim_count > INTERIM_RESPONSES:
+        if self._interim_count > INTERIM_RESPONSES:
+            self._fail(TooManyInterimResponses())
+        elif self._received_bytes - body_bytes > FRAMING_BYTES + body_bytes:
             self._fail(FramingTooLong())
 
     def _fail(self, error: FramingTooLong) -> None:
