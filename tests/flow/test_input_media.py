@@ -147,6 +147,9 @@ async def test_one_file_of_another_type_among_others(client: ServerClient) -> No
 async def test_a_file_name_has_no_folders(client: ServerClient) -> None:
     media = (await upload(client, ("../../etc/a.txt", b"a", "text/plain"))).json()["input"]
     assert media["files"][0]["filename"] == "a.txt"
+    for name in (".", "..", "../..", "a/"):
+        media = (await upload(client, (name, b"a", "text/plain"))).json()["input"]
+        assert "filename" not in media["files"][0], name
 
 
 # --- as text ------------------------------------------------------------------------------------------

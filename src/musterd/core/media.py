@@ -44,12 +44,15 @@ class Medium:
 def plain_name(filename: str) -> str:
     """A file name without directories and without characters that cannot be stored or seen.
 
-    A name that is too long is shortened before its suffix.
+    The names ``.`` and ``..`` are those of directories, so nothing is left of them. A name that is too long is
+    shortened before its suffix.
     """
     name = filename.replace("\\", "/").rpartition("/")[2]
     name = "".join(
         character for character in storable(name) if unicodedata.category(character) not in _INVISIBLE_CATEGORIES
     )
+    if name in (".", ".."):
+        return ""
     stem, dot, suffix = name.rpartition(".")
     if len(name) <= MAX_LENGTH or not stem or len(suffix) > _MAX_SUFFIX_LENGTH:
         return name[:MAX_LENGTH]
