@@ -173,6 +173,16 @@ def status_and_text(answer: httpx2.Response | None) -> tuple[int, str]:
 # --- the table ----------------------------------------------------------------------------------------
 
 
+def documented_scopes() -> set[str]:
+    """The scopes that the page about authentication names."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "howto" / "auth.md"
+    return set(re.findall(r"`(\w+:\w+)`", page.read_text(encoding="utf-8")))
+
+
+async def test_every_scope_is_documented(client: ServerClient) -> None:
+    assert set(everything_but_admin(client)) <= documented_scopes()
+
+
 async def test_every_route_stands_in_the_table_or_is_open(client: ServerClient) -> None:
     table = {(operation.method, operation.path) for operation in operations(client.server)}
     for route in client.app.routes:

@@ -7,8 +7,9 @@ from musterd.cli.source import Source, load_source
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.declare import BaseComponent, Component, Registry, models_of
-from musterd.declare.problems import note, reported_together
+from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.http.auth.modes import auth_mode
+from musterd.knowledge.embedding import check_embedder_name
 from musterd.models import resolve
 from musterd.models.names import describe
 
@@ -20,7 +21,7 @@ def inspect(source: str, *, as_json: bool) -> int:
     """
     with reported_together():
         loaded = load_source(source, settings_from(None))
-        _note_unknown_models(loaded.registry, loaded.settings)
+        _note_unknown_names(loaded.registry, loaded.settings)
     mode = auth_mode(loaded.settings)
     is_open = mode == "none" or (loaded.report.requires_tokens is not None and mode != "jwt")
     if as_json:
@@ -30,16 +31,15 @@ def inspect(source: str, *, as_json: bool) -> int:
     return int(any(remark.kind == "not served" for remark in loaded.report.remarks))
 
 
-def _note_unknown_models(registry: Registry, settings: Settings) -> None:
-    """Note models that no machine has. That this one lacks a package or a key does not matter here."""
+def _note_unknown_names(registry: Registry, settings: Settings) -> None:
+    """Note models and embedders that no machine has. That this one lacks a package or a key does not matter here."""
     for component in registry.agents_and_teams():
         for model in models_of(component):
-            try:
-                resolve.check(model, settings)
-            except resolve.UnknownModel as error:
-                note(DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {error.message}"))
-            except DeclarationError:
-                pass
+            if problem := resolve.problem_of_name(model, settings):
+                note(DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {problem}"))
+    for knowledge in registry.knowledge.values():
+        with noting_problems():
+            check_embedder_name(knowledge, settings)
 
 
 def _lines(loaded: Source, *, is_open: bool) -> list[str]:

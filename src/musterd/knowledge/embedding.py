@@ -7,7 +7,7 @@ from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.declare.knowledge import BUILTIN_EMBEDDER, MINILM_EMBEDDER, Knowledge
 from musterd.knowledge import extra
-from musterd.knowledge.problems import EmbedderFailed, ExtraMissing
+from musterd.knowledge.problems import EmbedderFailed, ExtraMissing, KnowledgeProblem, UnknownEmbedder
 
 __all__ = ["Embedder", "EmbedderFailed", "embedder_of", "is_available"]
 
@@ -54,7 +54,8 @@ def embedder_of(knowledge: Knowledge, settings: Settings) -> Embedder:
     """The embedder that a knowledge base declares. It loads its weights and opens its connections at the first call.
 
     :raises ExtraMissing: the extra ``knowledge`` is not installed.
-    :raises EmbedderFailed: the declared name is unknown, or its package or key are missing.
+    :raises UnknownEmbedder: the declared name is unknown.
+    :raises EmbedderFailed: its package or key are missing.
     """
     if not is_available(knowledge):
         raise ExtraMissing(f"The embedder of {knowledge.label}")
@@ -65,7 +66,7 @@ def embedder_of(knowledge: Knowledge, settings: Settings) -> Embedder:
     if knowledge.embedder == MINILM_EMBEDDER:
         return _minilm()
     from musterd.knowledge.provider_embedder import ProviderEmbedder
-    from musterd.models.resolve import resolve_embeddings
+    from musterd.models.resolve import UnknownModel, resolve_embeddings
 
     if not isinstance(knowledge.embedder, str):
         return ProviderEmbedder(knowledge.embedder, settings)
@@ -73,8 +74,27 @@ def embedder_of(knowledge: Knowledge, settings: Settings) -> Embedder:
 
     try:
         return ProviderEmbedder(PydanticEmbedder(resolve_embeddings(knowledge.embedder, settings)), settings)
+    except UnknownModel as error:
+        raise UnknownEmbedder(error.message) from error
     except DeclarationError as error:
         raise EmbedderFailed(error.message) from error
+
+
+def check_embedder_name(knowledge: Knowledge, settings: Settings) -> None:
+    """Check that the embedder that a knowledge base declares can exist.
+
+    If only its package or key are missing here, the knowledge base is searched by words until they are there.
+
+    :raises DeclarationError: no machine has an embedder of this name.
+    """
+    if knowledge.search_type == "keyword" or knowledge.embedder in (BUILTIN_EMBEDDER, MINILM_EMBEDDER):
+        return
+    try:
+        embedder_of(knowledge, settings)
+    except UnknownEmbedder as error:
+        raise DeclarationError(f"{knowledge.declared_at}: {knowledge.label}: {error}") from error
+    except KnowledgeProblem:
+        return
 
 
 def _minilm() -> Embedder:

@@ -24,6 +24,10 @@ class EmbedderFailed(KnowledgeProblem):
         self.is_retryable = is_retryable
 
 
+class UnknownEmbedder(EmbedderFailed):
+    """No machine has an embedder of the declared name."""
+
+
 class LengthsDiffer(KnowledgeProblem):
     """Vectors of one embedder differ in length: its model was changed under the same name."""
 

@@ -93,6 +93,20 @@ def check(model: str | Model, settings: Settings) -> None:
         resolve(model, settings)
 
 
+def problem_of_name(model: str | Model, settings: Settings) -> str | None:
+    """The message about a model whose name is wrong on every machine, otherwise None.
+
+    That this machine lacks the model's package, key or weights is no problem of its name.
+    """
+    try:
+        check(model, settings)
+    except UnknownModel as error:
+        return error.message
+    except DeclarationError:
+        return None
+    return None
+
+
 def are_loaded(models: Iterable[str | Model], settings: Settings) -> bool:
     """Whether :func:`load` of ``models`` would import nothing."""
     return not _missing(models, settings)
@@ -137,7 +151,8 @@ def resolve_embeddings(name: str, settings: Settings) -> "EmbeddingModel":
     """The embedding model with this name. The same name, settings and OpenAI endpoint give the same object.
 
     :param name: ``provider:name`` in pydantic-ai's form.
-    :raises DeclarationError: the name is unknown, or its package or key are missing.
+    :raises UnknownModel: the name is unknown.
+    :raises DeclarationError: its package or key are missing.
     """
     key = _key(name, settings)
     with _creation_lock:
@@ -234,7 +249,7 @@ def _make_embeddings(name: str, settings: Settings) -> "tuple[EmbeddingModel, Pr
         form = "provider:model, such as openai:text-embedding-3-small, or use builtin or minilm."
         remedy = f"the name has no provider — write it as {form}"
         suggestion = _suggestion(name, (BUILTIN_EMBEDDER, MINILM_EMBEDDER))
-        raise DeclarationError(f'Embedder "{name}": {remedy}{suggestion}')
+        raise UnknownModel(f'Embedder "{name}": {remedy}{suggestion}')
     providers: list[Provider[Any]] = []
 
     def provider_of(prefix: str) -> Provider[Any]:
@@ -246,7 +261,8 @@ def _make_embeddings(name: str, settings: Settings) -> "tuple[EmbeddingModel, Pr
     try:
         model = infer_embedding_model(name, provider_factory=provider_of)
     except (ImportError, UserError, ValueError) as error:
-        raise DeclarationError(f'Embedder "{name}": {_remedy(prefix, str(error))}') from error
+        problem = UnknownModel if _is_unknown(str(error)) else DeclarationError
+        raise problem(f'Embedder "{name}": {_remedy(prefix, str(error))}') from error
     return model, providers[-1] if providers else None
 
 

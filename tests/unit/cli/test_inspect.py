@@ -16,6 +16,12 @@ def look(place: str) -> str:
 writer = Agent(id="writer", model="scripted", tools=[look])
 desk = Team(id="desk", model="openai:gpt-5-mini", members=[writer], mode="route")
 """
+KNOWLEDGE = """
+from musterd import Agent, Knowledge
+
+docs = Knowledge(id="docs", embedder="opnai:small")
+helper = Agent(id="helper", model="scripted", knowledge=docs)
+"""
 
 
 def test_what_a_file_declares_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,6 +88,15 @@ def test_models_of_unknown_providers_are_reported_all_at_once(
     _, of_writer, of_desk = capsys.readouterr().err.splitlines()
     assert of_writer.endswith('Did you mean "scripted"?')
     assert of_desk.endswith('unknown provider "opnai". Did you mean "openai"?')
+
+
+@pytest.mark.parametrize("command", ["inspect", "serve"])
+def test_an_embedder_of_an_unknown_provider_is_reported(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docs.py").write_text(KNOWLEDGE)
+    assert main([command, str(tmp_path / "docs.py")]) == 2
+    assert 'knowledge \'docs\': Embedder "opnai:small": unknown provider "opnai"' in capsys.readouterr().err
 
 
 def test_a_file_that_cannot_be_served_is_wrong_usage(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, InvalidInput, NotFound, StartError, StoreUnavailable, Unavailable
 from musterd.core.knowledge import Hits, KnowledgeUnavailable, Search
 from musterd.declare.knowledge import Knowledge
+from musterd.declare.problems import noting_problems
 from musterd.features.knowledge import folders, store
 from musterd.features.knowledge.contents import Contents
 from musterd.features.knowledge.fetching import Fetcher
@@ -25,6 +26,7 @@ from musterd.features.knowledge.removal import remove_unneeded
 from musterd.features.knowledge.reranking import Rerankers
 from musterd.features.knowledge.searching import Searcher
 from musterd.http.server import Server
+from musterd.knowledge.embedding import check_embedder_name
 from musterd.knowledge.reading import limits_of
 from musterd.wire.components import DB_ID
 
@@ -52,13 +54,19 @@ class Pulse:
 
 
 class KnowledgeService(Contents):
-    """The knowledge bases that a process declares."""
+    """The knowledge bases that a process declares.
+
+    :raises DeclarationError: a declared embedder does not exist.
+    """
 
     def __init__(self, server: Server) -> None:
         super().__init__(server.database, server.settings)
         settings = server.settings
         self._server = server
         self._knowledge: Mapping[str, Knowledge] = server.registry.knowledge
+        for knowledge in self._knowledge.values():
+            with noting_problems():
+                check_embedder_name(knowledge, settings)
         self._pulse = Pulse()
         self._on_change = self._pulse.beat
         resources = JobResources(
