@@ -16,6 +16,7 @@ from tests.support.knowledge_contents import (
     FakeEmbedders,
     ServeDocs,
     add,
+    hold,
     names,
     search,
     text_form,
@@ -23,6 +24,8 @@ from tests.support.knowledge_contents import (
 )
 from tests.support.pgvector import EACH_VECTORS
 
+BROKEN_PDF = b"%PDF-1.7 and nothing else"
+DESCRIPTIVE = ("name", "description", "type", "size", "metadata", "origin", "chunks")
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -208,7 +211,7 @@ async def test_a_file_is_found_with_its_headings(docs: ServerClient) -> None:
 
 
 async def test_a_document_that_breaks_its_reader_fails_in_words(docs: ServerClient) -> None:
-    answer = await docs.http.post(CONTENT, files={"file": ("x.pdf", b"%PDF-1.7 and nothing else")})
+    answer = await docs.http.post(CONTENT, files={"file": ("x.pdf", BROKEN_PDF)})
     assert answer.status_code == 202
     content = await docs.get(f"{CONTENT}/{answer.json()['id']}", wait=60)
     assert content["status"] == "failed"
@@ -380,3 +383,67 @@ async def test_the_name_of_a_file_without_one_has_no_control_characters(
     answer = await docs.http.post(CONTENT, content=body, headers={"content-type": "multipart/form-data; boundary=end"})
     assert answer.status_code == 202, answer.text
     assert answer.json()["name"] == IsStr(regex=rf"{name} \([0-9a-f]{{8}}\)")
+
+
+@EACH_VECTORS
+async def test_a_replacement_that_fails_leaves_the_old_text_and_all_that_describes_it(docs: ServerClient) -> None:
+    content_id = await add(docs, "apples of 2024", "report", metadata='{"year": 2024}', description="old")
+    path, old = f"{CONTENT}/{content_id}", await docs.get(f"{CONTENT}/{content_id}")
+    form = {"name": "report", "metadata": '{"year": 2025}', "description": "new"}
+    await docs.http.post(CONTENT, data=form, files={"file": ("new.pdf", BROKEN_PDF)})
+    content = await docs.get(path, wait=60)
+    assert content["status"] == "failed"
+    assert content["status_message"].startswith("The replacement failed; searches still find the earlier text. ")
+    assert "PDF" in content["status_message"]
+    assert {name: content[name] for name in DESCRIPTIVE} == {name: old[name] for name in DESCRIPTIVE}
+    assert await names(docs, "apples", filters={"year": 2025}) == []
+    (hit,) = (await search(docs, "apples", filters={"year": 2024}))["data"]
+    assert (hit["content"], hit["content_origin"], hit["meta_data"]["year"]) == ("apples of 2024", None, 2024)
+    assert (await docs.get(CONTENT, metadata='{"year": 2025}'))["meta"]["total_count"] == 0
+    await add(docs, "pears of 2026", "report", metadata='{"year": 2026}')
+    repaired = await docs.get(path)
+    assert (repaired["status"], repaired["status_message"], repaired["description"]) == ("completed", "", "old")
+    assert await names(docs, "pears", filters={"year": 2026}) == ["report"]
+
+
+async def test_a_replacement_that_failed_is_described_once_the_same_bytes_succeed(
+    docs: ServerClient, embedders: FakeEmbedders
+) -> None:
+    content_id = await add(docs, "apples of 2024", "report", metadata='{"year": 2024}')
+    form = text_form("pears of 2025!", "report", metadata='{"year": 2025}')
+    embedders["builtin"].problem = EmbedderFailed("The embedder is away.")
+    await docs.http.post(CONTENT, data=form)
+    assert (await docs.get(f"{CONTENT}/{content_id}", wait=60))["metadata"] == {"year": 2024}
+    embedders["builtin"].problem = None
+    await docs.http.post(CONTENT, data=form)
+    content = await docs.get(f"{CONTENT}/{content_id}", wait=60)
+    assert (content["status"], content["metadata"], content["size"]) == ("completed", {"year": 2025}, "14")
+    assert await names(docs, "pears", filters={"year": 2025}) == ["report"]
+
+
+@EACH_VECTORS
+async def test_a_text_is_described_as_it_was_until_its_replacement_is_published(
+    docs: ServerClient, embedders: FakeEmbedders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content_id = await add(docs, "apples of 2024", "report", metadata='{"year": 2024}')
+    path = f"{CONTENT}/{content_id}"
+    begun, go_on = hold(embedders["builtin"], monkeypatch)
+    form = {"name": "report", "metadata": '{"year": 2025}'}
+    file = {"file": ("new.md", b"# Pears\n\nof 2025")}
+    answer = await docs.http.post(CONTENT, data=form, files=file)
+    assert (answer.json()["status"], answer.json()["metadata"]) == ("processing", {"year": 2024})
+    await begun.wait()
+    # While the new text is read, changes are meant for both texts.
+    await docs.http.patch(path, data={"metadata": '{"draft": true}'})
+    await docs.http.post(CONTENT, data={**form, "description": "the new one"}, files=file)
+    content = await docs.get(path)
+    assert (content["status"], content["description"], content["type"]) == ("processing", None, "manual")
+    assert content["metadata"] == {"year": 2024, "draft": True}
+    assert await names(docs, "apples", search_type="keyword", filters={"year": 2024}) == ["report"]
+    assert await names(docs, "apples", search_type="keyword", filters={"year": 2025}) == []
+    go_on.set()
+    content = await docs.get(path, wait=60)
+    assert (content["status"], content["description"], content["type"]) == ("completed", "the new one", "markdown")
+    assert (content["origin"], content["size"]) == ("new.md", "16")
+    assert await names(docs, "pears", filters={"year": 2025}) == ["report"]
+    assert await names(docs, "apples", filters={"year": 2024}) == []

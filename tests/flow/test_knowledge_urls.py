@@ -133,6 +133,24 @@ async def test_a_refreshed_page_replaces_what_it_said(docs: ServerClient, site: 
     assert [hit["content"].strip() for hit in (await search(docs, "tower"))["data"]] == [site.text]
 
 
+async def test_a_page_that_cannot_be_fetched_again_is_described_as_before(docs: ServerClient, site: Site) -> None:
+    content = await fetched(docs, f"{site.url}/page")
+    path, text, site.text = f"{CONTENT}/{content['id']}", site.text, "x" * LIMIT
+    answer = await docs.http.post(f"{path}/refresh")
+    assert (answer.json()["status"], answer.json()["size"]) == ("processing", content["size"])
+    failed = await docs.get(path, wait=60)
+    assert (failed["status"], failed["size"], failed["type"]) == ("failed", content["size"], "html")
+    assert failed["status_message"] == (
+        "The replacement failed; searches still find the earlier text. The URL's answer is larger than 64 KiB."
+    )
+    assert [hit["content"].strip() for hit in (await search(docs, "tower"))["data"]] == [text]
+    site.text = "The tower is in Rome, since today."
+    assert (await docs.http.post(f"{path}/refresh")).status_code == 202
+    refreshed = await docs.get(path, wait=60)
+    size = str(len(f"<html><body><p>{site.text}</p></body></html>"))
+    assert (refreshed["status"], refreshed["status_message"], refreshed["size"]) == ("completed", "", size)
+
+
 async def test_long_urls_that_begin_alike_are_different_contents(docs: ServerClient, site: Site) -> None:
     first, second = (f"{site.url}/page?{'x' * NAME_LENGTH}{number}" for number in (1, 2))
     contents = [await fetched(docs, url) for url in (first, second)]

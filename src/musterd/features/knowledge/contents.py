@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
@@ -20,6 +21,7 @@ from musterd.features.knowledge.records import (
     NewContent,
     SourceKind,
     Status,
+    TextProperties,
     Viewer,
 )
 from musterd.knowledge.problems import KnowledgeProblem, Unreadable
@@ -31,6 +33,7 @@ from musterd.store.idempotency import Performed, Request
 LONG_BYTES = 64 * 1024
 """Longer contents are checked in a thread, and stored one at a time with pauses, because the runs of this process wait
 for their commits while a megabyte is written."""
+Described = TypeVar("Described", Content, TextProperties)
 NOT_OF_A_RUN = "A person has already added a content of this name. Add the text under another name."
 SHARED = "Only administrators can change contents that are shared by all users."
 
@@ -120,15 +123,10 @@ class Contents:
             name = details.name or content.name
             if name != content.name and await store.named(tx, knowledge.id, content.owner, name) is not None:
                 raise InvalidInput.at(("body", "name"), "value_error", "Another content has this name", name)
-            changed = replace(
-                content,
-                name=name,
-                description=content.description if details.description is None else details.description,
-                metadata={**content.metadata, **(details.metadata or {})},
-                reader=details.reader or content.reader,
-                updated_at=clock.now(),
-            )
+            changed = replace(_changed(content, details), name=name, updated_at=clock.now())
             await store.set_details(tx, changed)
+            if (pending := await sources.properties(tx, content.id)) is not None:
+                await sources.put_properties(tx, content.id, _changed(pending, details), changed.updated_at)
             await store.move_base(tx, knowledge.id)
             return changed
 
@@ -148,7 +146,8 @@ class Contents:
                 raise InvalidInput.at(("path", "content_id"), "value_error", "This content has no URL", content_id)
             if not content.status.is_final:
                 return content
-            return await _replace(tx, content, _of_url(content), clock.now())
+            new, now = _of_url(content), clock.now()
+            return await _begin(tx, content.replaced_by(new, now), content.properties_of(new), None, is_stale=True)
 
         content = await self._database.write(work)
         self._on_change()
@@ -228,6 +227,15 @@ class Contents:
             return DeclaredEmbedder(None)
 
 
+def _changed(described: Described, details: Details) -> Described:
+    return replace(
+        described,
+        description=described.description if details.description is None else details.description,
+        metadata={**described.metadata, **(details.metadata or {})},
+        reader=details.reader or described.reader,
+    )
+
+
 async def _put(tx: Tx, knowledge_id: str, owner: str | None, new: NewContent, now: float) -> Content:
     """Store a content that is new or other than the stored one of its name, and leave its job to upkeep."""
     existing = await store.named(tx, knowledge_id, owner, new.stored_name)
@@ -237,39 +245,55 @@ async def _put(tx: Tx, knowledge_id: str, owner: str | None, new: NewContent, no
         if new.content is not None:
             await sources.add(tx, content.id, new.content, now)
         return content
-    if new.source is SourceKind.RUN and existing.source is not SourceKind.RUN:
+    pending = await sources.properties(tx, existing.id)
+    latest = existing if pending is None else existing.with_properties(pending)
+    if new.source is SourceKind.RUN and latest.source is not SourceKind.RUN:
         raise Conflict(NOT_OF_A_RUN)  # a model chooses the name; it must not replace what people have added
-    is_same = existing.source_hash == new.hash
-    if is_same and existing.status is Status.FAILED:
+    properties = latest.properties_of(new)
+    is_same, may_differ = existing.source_hash == new.hash, new.content is None  # a URL may lead to other bytes by now
+    if is_same and not may_differ and existing.status is Status.FAILED:
         # It goes on with what is stored, so that no embedding is paid twice.
-        content = existing.with_details_of(new).restarted(now)
-        await store.set_content(tx, content)
-        await _put_source(tx, content, new, now)
-        return content
-    # The same URL may lead to other bytes by now.
-    if is_same and (new.source is not SourceKind.URL or not existing.status.is_final):
-        content = existing.with_details_of(new)
-        if content != existing:
-            await store.set_details(tx, replace(content, updated_at=now))
-            await store.move_base(tx, knowledge_id)
-        return content
-    return await _replace(tx, existing, new, now)
+        return await _begin(tx, existing.restarted(now), properties, new.content)
+    if is_same and not (may_differ and existing.status.is_final):
+        return await _add_details(tx, existing, pending, properties, now)
+    return await _begin(tx, existing.replaced_by(new, now), properties, new.content, is_stale=True)
 
 
-async def _replace(tx: Tx, existing: Content, new: NewContent, now: float) -> Content:
-    content = existing.replaced_by(new, now)
-    await store.set_content(tx, content, is_stale=True)
-    if content.metadata != existing.metadata:
-        await store.move_base(tx, content.knowledge_id)
-    await _put_source(tx, content, new, now)
+async def _begin(
+    tx: Tx, content: Content, properties: TextProperties, text: bytes | None, *, is_stale: bool = False
+) -> Content:
+    """Store a content whose job begins. As long as searches find an earlier text of it, it describes that one.
+
+    :param properties: what it says about the text that the job reads.
+    """
+    await sources.remove(tx, content.id)
+    if content.is_published:
+        await sources.put_properties(tx, content.id, properties, content.updated_at)
+    else:
+        content = content.with_properties(properties)
+    await store.set_content(tx, content, is_stale=is_stale)
+    if text is not None:
+        await sources.add(tx, content.id, text, content.updated_at)
     return content
 
 
-async def _put_source(tx: Tx, content: Content, new: NewContent, now: float) -> None:
-    if new.content is None:
-        await sources.remove(tx, content.id)
-    else:
-        await sources.put(tx, content.id, new.content, now)
+async def _add_details(
+    tx: Tx, content: Content, pending: TextProperties | None, properties: TextProperties, now: float
+) -> Content:
+    """Store the description and the metadata with which the same bytes are added again.
+
+    :param pending: what the content will say about the text that its job reads; None: it says so already.
+    """
+    description, metadata = properties.description, properties.metadata
+    if pending is not None:
+        changed = replace(pending, description=description, metadata=metadata)
+        await sources.put_properties(tx, content.id, changed, now)
+        return content
+    described = replace(content, description=description, metadata=metadata)
+    if described != content:
+        await store.set_details(tx, replace(described, updated_at=now))
+        await store.move_base(tx, content.knowledge_id)
+    return described
 
 
 async def _locked(tx: Tx, knowledge: Knowledge, content_id: str, caller: Caller) -> Content:

@@ -8,7 +8,7 @@ transaction publishes them: a search finds all of the old chunks or all of the n
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ SLICE = 200
 EMBEDDING_TRIES = 3
 RETRY_SECONDS = 1.0
 """The wait before the second try; each further one is twice as long."""
+NOT_REPLACED = "The replacement failed; searches still find the earlier text."
 CRASHED = (
     f"The server crashed {store.MAX_CRASHES} times while it read this content, so it is not read again. "
     "Split or convert the document, and add it again."
@@ -122,6 +123,9 @@ class Ingestion:
             log.info("the job of a content was given up", content=job.id, knowledge=knowledge.id)
 
     async def _fail(self, job: Content, message: str) -> None:
+        if job.is_published:
+            message = f"{NOT_REPLACED} {message}"
+
         async def work(tx: Tx) -> None:
             await store.fail(tx, job, message, clock.now())
             await sources.remove(tx, job.id)
@@ -162,7 +166,10 @@ class _Job:
     # --- read and split ---------------------------------------------------------------------------
 
     async def _read(self) -> list[StoredChunk]:
-        job, source = self._job, await self._source()
+        job = self._job
+        if (properties := await self._database.fetch(lambda tx: sources.properties(tx, job.id))) is not None:
+            self._job = job = job.with_properties(properties)
+        source = await self._source()
         sections = await reading.read(source, reader=job.reader, limits=self._resources.limits)
         faults.point("content_read")
         return await in_thread(self._split, sections, reading.kind_of(source, job.reader))
@@ -196,9 +203,16 @@ class _Job:
         return reading.Source(content=content, file_name=file_name, media_type=media_type)
 
     async def _keep(self, tx: Tx, source: reading.Source, kind: str) -> None:
-        size, now = len(source.content), clock.now()
-        await store.fetched(tx, self._job, size=size, media_type=source.media_type, kind=kind, now=now)
-        await sources.put(tx, self._job.id, source.content, now)
+        job, size, now = self._job, len(source.content), clock.now()
+        await store.hold(tx, job, now)
+        # Read in this transaction, because a request may have changed them since the job began.
+        properties = await sources.properties(tx, job.id)
+        if properties is None:
+            await store.fetched(tx, job, size=size, media_type=source.media_type, kind=kind, now=now)
+        else:
+            changed = replace(properties, size=size, media_type=source.media_type, kind=kind)
+            await sources.put_properties(tx, job.id, changed, now)
+        await sources.put(tx, job.id, source.content, now)
 
     async def _store_chunks(self, chunks: Sequence[StoredChunk]) -> None:
         if self._job.attempts > 1:
@@ -268,7 +282,7 @@ class _Job:
         await chunk_store.add_embeddings(tx, embedder, vectors)
 
     async def _publish(self, last: _LastBatch) -> None:
-        """Store the last vectors and let searches find the chunks."""
+        """Store the last vectors, let searches find the chunks, and describe the content by them."""
         faults.point("content_publishing")
 
         async def work(tx: Tx) -> None:
@@ -276,6 +290,8 @@ class _Job:
             await chunk_store.add_embeddings(tx, last.embedder, last.vectors)
             moved = await store.move_base(tx, self._job.knowledge_id)
             await store.publish(tx, self._job, moved.version, clock.now())
+            if (properties := await sources.properties(tx, self._job.id)) is not None:
+                await store.set_properties(tx, self._job.id, properties)
             await sources.remove(tx, self._job.id)
 
         await self._database.write(work)

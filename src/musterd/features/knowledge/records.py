@@ -133,6 +133,25 @@ class NewContent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextProperties:
+    """What a content says about its text. It changes together with the chunks that searches find.
+
+    :param size: how many bytes the text was read from.
+    """
+
+    source: SourceKind
+    description: str | None = None
+    metadata: JsonObject = field(default_factory=dict)
+    kind: str | None = None
+    size: int = 0
+    origin: str | None = None
+    media_type: str | None = None
+    reader: str | None = None
+    chunk_characters: int | None = None
+    chunk_overlap: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """A content of a knowledge base. Its fields are the columns of ``contents``.
 
@@ -177,56 +196,56 @@ class Content:
     worker: str | None = None
 
     @classmethod
-    def of(cls, new: NewContent, content_id: str, knowledge_id: str, owner: str | None, now: float) -> Self:
+    def of(cls, new: NewContent, content_id: str, knowledge_id: str, owner: str | None, now: float) -> "Content":
         """A content that has not been stored before."""
-        return cls(
+        content = cls(
             id=content_id,
             knowledge_id=knowledge_id,
             owner=owner,
             name=new.stored_name,
-            description=new.description,
-            metadata=new.metadata or {},
-            kind=new.kind,
-            size=len(new.content or b""),
-            origin=new.origin,
-            media_type=new.media_type,
             source=new.source,
             source_hash=new.hash,
-            reader=new.splitting.reader,
-            chunk_characters=new.splitting.characters,
-            chunk_overlap=new.splitting.overlap,
             status=Status.QUEUED,
             created_at=now,
             updated_at=now,
         )
+        return content.with_properties(content.properties_of(new))
 
     @property
     def splitting(self) -> Splitting:
         """How it is read and split."""
         return Splitting(reader=self.reader, characters=self.chunk_characters, overlap=self.chunk_overlap)
 
-    def with_details_of(self, new: NewContent) -> "Content":
-        """The content with the description and the metadata that are added again."""
-        return replace(
-            self,
+    @property
+    def is_published(self) -> bool:
+        """Whether searches find a text of it. It describes that one until another one is published."""
+        return self.published_version > 0
+
+    def properties_of(self, new: NewContent) -> TextProperties:
+        """What it says when it is made from ``new``: it keeps the description and the metadata that ``new`` leaves out.
+
+        The size and the kind of a URL are known when it was fetched.
+        """
+        return TextProperties(
+            source=new.source,
             description=self.description if new.description is None else new.description,
             metadata=self.metadata if new.metadata is None else new.metadata,
+            kind=new.kind,
+            size=len(new.content or b""),
+            origin=new.origin,
+            media_type=new.media_type,
+            reader=new.splitting.reader,
+            chunk_characters=new.splitting.characters,
+            chunk_overlap=new.splitting.overlap,
         )
 
+    def with_properties(self, properties: TextProperties) -> "Content":
+        """The content with what it says about another text."""
+        return replace(self, **{name: getattr(properties, name) for name in TextProperties.__dataclass_fields__})
+
     def replaced_by(self, new: NewContent, now: float) -> "Content":
-        """The content with other bytes: the old chunks are found until those of the next version are published."""
-        changed = Content.of(new, self.id, self.knowledge_id, self.owner, now)
-        return replace(
-            changed,
-            created_at=self.created_at,
-            description=self.with_details_of(new).description,
-            metadata=self.with_details_of(new).metadata,
-            published_version=self.published_version,
-            job_version=self.job_version + 1,
-            changed_version=self.changed_version,
-            chunks=self.chunks,
-            attempts=self.attempts,
-        )
+        """The content with a job for other bytes. The old chunks are found until those of the job are published."""
+        return replace(self.restarted(now), source_hash=new.hash, job_version=self.job_version + 1, chunk_total=None)
 
     def restarted(self, now: float) -> "Content":
         """The content with its job begun again, which goes on with what is stored."""

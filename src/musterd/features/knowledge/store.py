@@ -16,6 +16,7 @@ from musterd.features.knowledge.records import (
     Status,
     StoredBase,
     StoredSource,
+    TextProperties,
     Viewer,
 )
 from musterd.store.database import Row, Statement, Tx
@@ -174,6 +175,8 @@ _VALUES = ", ".join(f"{name} = :{name}" for name in Content.__dataclass_fields__
 # is_stale stays set until the old chunks are removed.
 SET = Statement("content_set", f"UPDATE contents SET {_VALUES}, is_stale = is_stale | :is_stale WHERE id = :id")
 
+_PROPERTIES = ", ".join(f"{name} = :{name}" for name in TextProperties.__dataclass_fields__)
+SET_PROPERTIES = Statement("content_set_properties", f"UPDATE contents SET {_PROPERTIES} WHERE id = :id")
 SET_DETAILS = Statement(
     "content_set_details",
     """UPDATE contents SET name = :name, description = :description, metadata = :metadata, reader = :reader,
@@ -266,6 +269,11 @@ async def set_content(tx: Tx, content: Content, *, is_stale: bool = False) -> No
 async def set_details(tx: Tx, content: Content) -> None:
     """Store what is said about a content, without touching its job. The caller has locked its knowledge base."""
     await tx.run(SET_DETAILS, _params(content))
+
+
+async def set_properties(tx: Tx, content_id: str, properties: TextProperties) -> None:
+    """Store what a content says about its text. The caller has locked its knowledge base."""
+    await tx.run(SET_PROPERTIES, {"id": content_id, **_properties(properties)})
 
 
 async def get(tx: Tx, knowledge_id: str, content_id: str, viewer: Viewer) -> Content | None:
@@ -499,15 +507,14 @@ def _base(row: Row | None) -> StoredBase:
     return StoredBase(**{name: row[name] for name in StoredBase.__dataclass_fields__})
 
 
+def _properties(record: Content | TextProperties) -> dict[str, Any]:
+    values = {name: getattr(record, name) for name in TextProperties.__dataclass_fields__}
+    return {**values, "metadata": jsontext.dumps(record.metadata), "source": record.source.value}
+
+
 def _params(content: Content) -> dict[str, Any]:
     values = {name: getattr(content, name) for name in Content.__dataclass_fields__}
-    return {
-        **values,
-        "metadata": jsontext.dumps(content.metadata),
-        "source": content.source.value,
-        "status": content.status.value,
-        "is_stale": 0,
-    }
+    return {**values, **_properties(content), "status": content.status.value, "is_stale": 0}
 
 
 def _content(row: Row) -> Content:
