@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from musterd.features.knowledge.store import MAX_CRASHES
 from tests.support.knowledge_contents import CONTENT
 from tests.support.process import Deployment, Process, deployment_of, until
 
@@ -91,6 +92,17 @@ def test_killed_at_each_step(site: Deployment, fault: str) -> None:
     second = site.serve()
     paid_again = BATCH if fault.startswith(("content_embedding", "content_publishing")) else 0
     check_end(site, second, content_id or row["id"], paid_again=paid_again)
+
+
+def test_a_process_killed_while_it_loads_the_embedder_is_no_crash_of_a_document(site: Deployment) -> None:
+    first = site.serve(fault="embedder_loading:1:kill")
+    content_id = post(first, document("new"))
+    first.died()
+    for _ in range(MAX_CRASHES):
+        site.begin("serve", "--port", "0", fault="embedder_loading:1:kill").died()
+    (row,) = site.select("SELECT id, crashes, status FROM contents")
+    assert (row["crashes"], row["status"]) == (0, "queued")
+    check_end(site, site.serve(), content_id or row["id"], paid_again=0)
 
 
 @pytest.mark.parametrize("fault", ["content_storing:2", "content_embedded:5", "content_publishing:1"])

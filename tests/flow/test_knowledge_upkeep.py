@@ -143,9 +143,12 @@ async def test_a_file_of_a_folder_that_failed_is_read_again_at_the_next_start(
         assert await names(client, "apples") == ["a.txt"]
 
 
-@pytest.mark.parametrize(("crashes", "expected"), [(MAX_CRASHES - 1, ["a.txt"]), (MAX_CRASHES, [])])
-async def test_a_file_that_has_stopped_the_server_again_and_again_is_not_tried_again(
-    serve_docs: ServeDocs, tmp_path: Path, crashes: int, expected: list[str]
+@pytest.mark.parametrize(
+    ("crashes", "is_manual", "expected"),
+    [(MAX_CRASHES - 1, False, ["a.txt"]), (MAX_CRASHES, False, []), (MAX_CRASHES, True, ["a.txt"])],
+)
+async def test_a_file_that_has_stopped_the_server_again_and_again_is_tried_again_only_if_a_person_wants_it(
+    serve_docs: ServeDocs, tmp_path: Path, crashes: int, is_manual: bool, expected: list[str]
 ) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.txt").write_text("red apples")
@@ -155,8 +158,12 @@ async def test_a_file_that_has_stopped_the_server_again_and_again_is_not_tried_a
         records = Records(client.server.database)
         await records.execute(f"UPDATE contents SET status = 'failed', crashes = {crashes}")  # noqa: S608
         contents = client.server.service(KnowledgeService)
-        result = await folders.sync(client.server.database, contents, docs, tmp_path / "docs", 1000)
-        assert result.added == expected
+        database = client.server.database
+        result = await folders.sync(database, contents, docs, tmp_path / "docs", 1000, is_manual=is_manual)
+        assert (result.added, result.unchanged) == (expected, [] if expected else ["a.txt"])
+        if expected:
+            assert await until_listed(client, 1) == expected
+            assert await records.select("SELECT crashes FROM contents") == [{"crashes": 0}]
 
 
 @pytest.mark.parametrize("vectors_in", ["memory", "database"], indirect=True)

@@ -212,5 +212,6 @@ async def test_only_a_url_is_refreshed(docs: ServerClient) -> None:
     answer = await docs.http.post(CONTENT, data={"text_content": "text"})
     refresh = await docs.http.post(f"{CONTENT}/{answer.json()['id']}/refresh")
     assert wrong_fields(refresh) == [("path", "content_id")]
+    assert "upload it again under its name" in refresh.text
     unknown = await docs.http.post(f"{CONTENT}/zzz/refresh")
     assert problem(unknown, 404, "NOT_FOUND") == "Content not found: zzz"

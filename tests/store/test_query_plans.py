@@ -126,6 +126,7 @@ OF_CONTENTS = (
         contents.FORGET_REQUESTS,
         contents.GET_BASE,
         contents.CLAIMABLE,
+        contents.CLAIMABLE_AFTER,
         contents.LOCK_CLAIMABLE_AFTER,
         chunks.UNNEEDED,
         chunks.OF_VERSION,

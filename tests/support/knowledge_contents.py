@@ -36,6 +36,9 @@ class FakeEmbedder:
         self.problem: EmbedderFailed | None = None
         self.dimensions = DIMENSIONS
 
+    async def load(self) -> None:
+        """Do nothing: it has no weights."""
+
     async def documents(self, texts: Sequence[str]) -> list[bytes]:
         """A vector for each text, which is counted."""
         self._require_health()

@@ -146,12 +146,16 @@ def sync(base: str, folder: Path, *, db: str | None) -> int:
 
     async def work(place: _Place) -> folders.Sync:
         limit = place.settings.body_bytes
-        return await folders.sync(place.database, place.contents, place.knowledge, folder, limit)
+        return await folders.sync(place.database, place.contents, place.knowledge, folder, limit, is_manual=True)
 
     result = _with_base(db, base, work)
     lines = [f"added  {name}" for name in result.added] + [f"removed  {name}" for name in result.removed]
     for line in (*lines, *(f"left out  {name}: {reason}" for name, reason in result.skipped.items())):
         print_text(line)
+    counts = {"to read": result.added, "unchanged": result.unchanged, "removed": result.removed}
+    words = [f"{len(names)} {state}" for state, names in {**counts, "left out": result.skipped}.items()]
+    hint = f" A server reads them; musterd knowledge ls {base} shows if one fails." if result.added else ""
+    say(f"{', '.join(words)}.{hint}")
     return 1 if result.skipped else 0
 
 

@@ -20,6 +20,7 @@ POINTS = (
     "settling", "settled",  # … that finishes a run
     "handing_over", "handed_over",  # … that releases a run during a stop
     "taking_over", "taken_over",  # … that reassigns the runs of a dead worker
+    "embedder_loading",  # before the embedder of a knowledge base is loaded and a content is claimed
     "content_read",  # after the document of a content was parsed
     "content_storing", "content_split",  # before the commit of a slice of its chunks, and after that of all of them
     "content_embedding", "content_embedded",  # after a batch was embedded, and after the commit of a full batch

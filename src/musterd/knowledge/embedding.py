@@ -30,6 +30,13 @@ class Embedder(Protocol):
         """The most texts of one call of :meth:`documents`."""
         ...
 
+    async def load(self) -> None:
+        """Load its weights, if it has any here. Otherwise the first call does.
+
+        :raises EmbedderFailed: it cannot be used.
+        """
+        ...
+
     async def documents(self, texts: Sequence[str]) -> list[bytes]:
         """A vector for each text, one byte a dimension.
 
@@ -51,7 +58,7 @@ def is_available(knowledge: Knowledge) -> bool:
 
 
 def embedder_of(knowledge: Knowledge, settings: Settings) -> Embedder:
-    """The embedder that a knowledge base declares. It loads its weights and opens its connections at the first call.
+    """The embedder that a knowledge base declares. It opens its connections at the first call.
 
     :raises ExtraMissing: the extra ``knowledge`` is not installed.
     :raises UnknownEmbedder: the declared name is unknown.

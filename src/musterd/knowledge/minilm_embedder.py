@@ -45,6 +45,10 @@ class MiniLMEmbedder:
     batch_size = 16
     """A second of work, which is the most that a crash repeats."""
 
+    async def load(self) -> None:
+        """Load the weights."""
+        await asyncio.get_running_loop().run_in_executor(_threads(), _loaded)
+
     async def documents(self, texts: Sequence[str]) -> list[bytes]:
         """A vector for each text."""
         # One by one: a query waits for one text at most, and memory does not grow. In a batch the model would also
@@ -61,8 +65,7 @@ def _vector(text: str) -> bytes:
 
     from musterd.knowledge.quantization import as_bytes
 
-    with _load_lock:  # so that two first calls do not load twice
-        tokenizer, session = _load()
+    tokenizer, session = _loaded()
     tokens = np.array([tokenizer.encode(text[:_CHARACTERS]).ids], dtype=np.int64)
     inputs = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}
     (hidden,) = session.run(None, inputs)
@@ -73,6 +76,11 @@ def _vector(text: str) -> bytes:
 @functools.cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_THREADS, "minilm")
+
+
+def _loaded() -> tuple[Tokenizer, InferenceSession]:
+    with _load_lock:  # so that two first calls do not load twice
+        return _load()
 
 
 @functools.cache

@@ -32,6 +32,9 @@ class ProviderEmbedder:
         model = embedder.model
         self.name = model if isinstance(model, str) else f"{model.system}:{model.model_name}"
 
+    async def load(self) -> None:
+        """Do nothing: the provider has the weights."""
+
     async def documents(self, texts: Sequence[str]) -> list[bytes]:
         """A vector for each text."""
         return await self._embed(texts, "document") if texts else []

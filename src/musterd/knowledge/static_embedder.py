@@ -34,6 +34,10 @@ class StaticEmbedder:
     vector_weight = 0.5
     batch_size = 256
 
+    async def load(self) -> None:
+        """Load the weights."""
+        await in_thread(_loaded)
+
     async def documents(self, texts: Sequence[str]) -> list[bytes]:
         """A vector for each text."""
         return await in_thread(_embed, texts)
@@ -54,8 +58,7 @@ def mean_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
     """For each text the mean of the vectors of its tokens; zeros for a text without any."""
     import numpy as np
 
-    with _load_lock:  # so that two first calls do not load twice
-        tokenizer, weights = _load()
+    tokenizer, weights = _loaded()
     vectors = np.zeros((len(texts), weights.shape[1]), dtype=np.float32)
     for number, text in enumerate(texts):
         count = 0
@@ -66,6 +69,11 @@ def mean_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
             count += len(tokens)
         vectors[number] /= max(count, 1)
     return vectors
+
+
+def _loaded() -> tuple[Tokenizer, NDArray[np.float16]]:
+    with _load_lock:  # so that two first calls do not load twice
+        return _load()
 
 
 @functools.cache

@@ -68,10 +68,15 @@ def test_a_folder_is_compared(db: str, tmp_path: Path, capsys: pytest.CaptureFix
     (folder / "a.txt").write_text("apples")
     (folder / "b.pdf").write_text("no pdf")
     assert main(["knowledge", "sync", "docs", str(folder), "--db", db]) == 1
-    added, left_out = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr()
+    added, left_out = output.out.splitlines()
+    assert "1 to read, 0 unchanged, 0 removed, 1 left out." in output.err
     assert (added, left_out.startswith("left out  b.pdf: ")) == ("added  a.txt", True)
-    (folder / "a.txt").unlink()
     (folder / "b.pdf").unlink()
+    assert main(["knowledge", "sync", "docs", str(folder), "--db", db]) == 0
+    output = capsys.readouterr()
+    assert (output.out, "0 to read, 1 unchanged, 0 removed, 0 left out." in output.err) == ("", True)
+    (folder / "a.txt").unlink()
     assert main(["knowledge", "sync", "docs", str(folder), "--db", db]) == 0
     assert capsys.readouterr().out.splitlines() == ["removed  a.txt"]
 

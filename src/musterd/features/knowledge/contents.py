@@ -35,6 +35,7 @@ LONG_BYTES = 64 * 1024
 for their commits while a megabyte is written."""
 Described = TypeVar("Described", Content, TextProperties)
 NOT_OF_A_RUN = "A person has already added a content of this name. Add the text under another name."
+NO_URL = "This content was not fetched from a URL. To have it read again, upload it again under its name."
 SHARED = "Only administrators can change contents that are shared by all users."
 
 
@@ -137,13 +138,13 @@ class Contents:
 
         :raises NotFound: there is none that this caller may see.
         :raises Forbidden: it is shared, and the caller may not change what is shared.
-        :raises InvalidInput: it has no URL.
+        :raises InvalidInput: it was not fetched from a URL.
         """
 
         async def work(tx: Tx) -> Content:
             content = await _locked(tx, knowledge, content_id, caller)
             if content.source is not SourceKind.URL:
-                raise InvalidInput.at(("path", "content_id"), "value_error", "This content has no URL", content_id)
+                raise InvalidInput.at(("path", "content_id"), "value_error", NO_URL, content_id)
             if not content.status.is_final:
                 return content
             new, now = _of_url(content), clock.now()

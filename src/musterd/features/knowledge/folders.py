@@ -31,14 +31,19 @@ class Sync:
     """
 
     added: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-async def sync(database: Database, contents: Contents, knowledge: Knowledge, folder: Path, limit: int) -> Sync:
+async def sync(
+    database: Database, contents: Contents, knowledge: Knowledge, folder: Path, limit: int, *, is_manual: bool = False
+) -> Sync:
     """Add the files of a folder that are new, have changed or failed before, and delete those that are gone.
 
     :param limit: the most bytes of a file.
+    :param is_manual: whether a person wants it. Otherwise a file is left that was given up because of crashes: a server
+        that reads it again at each start may crash at each start.
     :raises StartError: there is no such folder, or it or a folder below it cannot be read.
     """
     if not await in_thread(folder.is_dir):
@@ -60,8 +65,11 @@ async def sync(database: Database, contents: Contents, knowledge: Knowledge, fol
             result.skipped[storable(name)] = new
             continue
         before = stored.pop(name, None)
-        if before is not None and before.hash == new.hash and not before.can_be_retried:
-            continue
+        if before is not None and before.hash == new.hash:
+            is_retried = before.has_failed and (is_manual or not before.is_given_up)
+            if not is_retried:
+                result.unchanged.append(name)
+                continue
         try:
             await contents.add(knowledge, new, _OPERATOR)
             result.added.append(name)

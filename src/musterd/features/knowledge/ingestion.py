@@ -7,6 +7,7 @@ transaction publishes them: a search finds all of the old chunks or all of the n
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -38,8 +39,8 @@ RETRY_SECONDS = 1.0
 """The wait before the second try; each further one is twice as long."""
 NOT_REPLACED = "The replacement failed; searches still find the earlier text."
 CRASHED = (
-    f"The server crashed {store.MAX_CRASHES} times while it read this content, so it is not read again. "
-    "Split or convert the document, and add it again."
+    f"The server crashed {store.MAX_CRASHES} times while it read this content, so it is not read again by itself. "
+    "Add it again, or for a file of a folder run musterd knowledge sync; if it fails again, split or convert it."
 )
 
 
@@ -69,6 +70,8 @@ class Ingestion:
         self._knowledge = knowledge
         self._job: Content | None = None
         self._last_owner: str | None = None
+        self._loaded: set[str] = set()
+        """The knowledge bases whose embedder is loaded, or cannot be."""
 
     async def work(self) -> None:
         """Do jobs until there is none left."""
@@ -98,16 +101,27 @@ class Ingestion:
         return self._job
 
     async def _claim(self) -> Content | None:
-        worker = self._resources.worker
-        if not await self._database.read(lambda tx: store.has_job(tx, self._knowledge, worker)):
+        worker, after = self._resources.worker, self._last_owner
+        base = await self._database.read(lambda tx: store.next_base(tx, self._knowledge, worker, after_owner=after))
+        if base is None:
             return None
-        after = self._last_owner
+        # Before a job is claimed: a process that dies while it loads must not count as a crash of a document.
+        await self._load_embedder(self._knowledge[base])
         job = await self._database.write(
-            lambda tx: store.claim(tx, self._knowledge, worker, clock.now(), after_owner=after)
+            lambda tx: store.claim(tx, self._loaded, worker, clock.now(), after_owner=after)
         )
         if job is not None:
             self._last_owner = job.owner
         return job
+
+    async def _load_embedder(self, knowledge: Knowledge) -> None:
+        if knowledge.id in self._loaded:
+            return
+        faults.point("embedder_loading")
+        with contextlib.suppress(KnowledgeProblem):  # the jobs that need it fail and say why
+            if (embedder := self._resources.embedders.declared(knowledge).embedder) is not None:
+                await embedder.load()
+        self._loaded.add(knowledge.id)
 
     async def _do(self, job: Content) -> None:
         knowledge = self._knowledge[job.knowledge_id]

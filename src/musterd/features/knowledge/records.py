@@ -257,12 +257,14 @@ class StoredSource:
     """What a content was made from.
 
     :param hash: of its bytes and of how they are read.
-    :param can_be_retried: whether its job failed, but not because it stopped the server again and again.
+    :param has_failed: whether its job failed.
+    :param is_given_up: whether it failed because the server stopped again and again while it read the content.
     """
 
     content_id: str
     hash: str
-    can_be_retried: bool
+    has_failed: bool
+    is_given_up: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

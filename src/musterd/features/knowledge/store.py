@@ -109,14 +109,13 @@ STALE = Statement("contents_stale", "SELECT id FROM contents WHERE is_stale = 1 
 SET_STALE = Statement("content_set_stale", "UPDATE contents SET is_stale = :is_stale WHERE id = :id")
 
 # An expression in place of the column, so that SQLite uses the index of unfinished contents.
-_CLAIMABLE = f"""SELECT id FROM contents
+_CLAIMABLE = f"""SELECT id, knowledge_id FROM contents
                  WHERE {_UNFINISHED} AND IN_LIST(knowledge_id || '', :served) AND {_IS_FREE}"""
 _FIRST = "ORDER BY COALESCE(owner, ''), created_at, id LIMIT 1"
 CLAIMABLE = Statement("content_claimable", f"{_CLAIMABLE} {_FIRST}")
+CLAIMABLE_AFTER = Statement("content_claimable_after", f"{_CLAIMABLE} AND COALESCE(owner, '') > :after_owner {_FIRST}")
 LOCK_CLAIMABLE = Statement("content_lock_claimable", f"{CLAIMABLE.text} SKIP_LOCKED_ROWS")
-LOCK_CLAIMABLE_AFTER = Statement(
-    "content_lock_claimable_after", f"{_CLAIMABLE} AND COALESCE(owner, '') > :after_owner {_FIRST} SKIP_LOCKED_ROWS"
-)
+LOCK_CLAIMABLE_AFTER = Statement("content_lock_claimable_after", f"{CLAIMABLE_AFTER.text} SKIP_LOCKED_ROWS")
 CLAIM = Statement(
     "content_claim",
     """UPDATE contents SET attempts = attempts + 1, crashes = crashes + CASE WHEN worker IS NULL THEN 0 ELSE 1 END,
@@ -331,7 +330,8 @@ async def of_source(tx: Tx, knowledge_id: str, source: SourceKind) -> dict[str, 
         row["name"]: StoredSource(
             content_id=row["id"],
             hash=row["source_hash"],
-            can_be_retried=row["status"] == Status.FAILED.value and row["crashes"] < MAX_CRASHES,
+            has_failed=row["status"] == Status.FAILED.value,
+            is_given_up=row["status"] == Status.FAILED.value and row["crashes"] >= MAX_CRASHES,
         )
         for row in rows
     }
@@ -402,9 +402,12 @@ async def set_stale(tx: Tx, content_id: str, *, is_stale: bool) -> None:
 # --- jobs ---------------------------------------------------------------------------------------------
 
 
-async def has_job(tx: Tx, served: Collection[str], worker: str) -> bool:
-    """Whether there is a job that this process can take up."""
-    return await tx.one(CLAIMABLE, {"served": jsontext.dumps(sorted(served)), "worker": worker}) is not None
+async def next_base(tx: Tx, served: Collection[str], worker: str, *, after_owner: str | None = None) -> str | None:
+    """The knowledge base of the job that :func:`claim` would take up now; None: there is none."""
+    params = {"served": jsontext.dumps(sorted(served)), "worker": worker}
+    row = await tx.one(CLAIMABLE_AFTER, {**params, "after_owner": after_owner or ""})
+    row = row or await tx.one(CLAIMABLE, params)
+    return None if row is None else str(row["knowledge_id"])
 
 
 async def claim(
