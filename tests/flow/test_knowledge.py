@@ -140,6 +140,19 @@ async def test_a_broken_filter_is_refused(client: ServerClient, bases: FakeBases
     assert bases.searches == []
 
 
+@pytest.mark.parametrize("name", ["knowledge_filter", "knowledge-filters", "knowledgeFilters", "filter", "filters"])
+async def test_a_misspelt_filter_is_refused(client: ServerClient, bases: FakeBases, name: str) -> None:
+    answer = await client.post(SEARCH, SOLO, stream="false", **{name: '{"country": "no"}'})
+    assert 'Did you mean "knowledge_filters"?' in problem(answer, 422, "VALIDATION_ERROR")
+    assert wrong_fields(answer) == [("body", name)]
+    assert bases.searches == []
+
+
+@pytest.mark.parametrize("name", ["knowledge_id", "knowledge_base_id", "files_count", "user_filter"])
+async def test_a_name_that_means_no_filter_is_ignored(client: ServerClient, name: str) -> None:
+    assert names(await client.run(SEARCH, SOLO, **{name: "x"})) == ["norway.md", "sweden.md"]
+
+
 async def test_users_find_their_own_contents_and_the_shared_ones(serve: Serve, bases: FakeBases) -> None:
     bases.contents = [STOCKHOLM, Content(name="a", text="capital of ada", owner="ada")]
     bases.contents.append(Content(name="b", text="capital of bob", owner="bob"))

@@ -312,6 +312,9 @@ async def test_a_change_is_checked(docs: ServerClient) -> None:
         ({"query": "x", "filters": {"op": "EQ"}}, "filters"),
         ({"query": "x", "filters": "{bad"}, "filters"),
         ({"query": "x", "filters": 5}, "filters"),
+        ({"query": "x", "filter": {"country": "no"}}, "filter"),
+        ({"query": "x", "Filters": {"country": "no"}}, "Filters"),
+        ({"query": "x", "knowledge_filters": {"country": "no"}}, "knowledge_filters"),
         ({"query": "x", "meta": {"limit": 0}}, "limit"),
     ],
 )
@@ -319,6 +322,14 @@ async def test_a_search_that_has_no_meaning_is_refused(docs: ServerClient, body:
     answer = await docs.http.post("/knowledge/search", json=body)
     assert answer.status_code == 422, answer.text
     assert field in json.dumps([error["loc"] for error in answer.json()["errors"]])
+
+
+async def test_a_misspelt_filter_of_a_search_is_named_and_other_unknown_fields_are_accepted(docs: ServerClient) -> None:
+    answer = await docs.http.post("/knowledge/search", json={"query": "x", "knowledge_filter": {"country": "no"}})
+    message = problem(answer, 422, "VALIDATION_ERROR")
+    assert message == 'body.knowledge_filter: Unknown field. Did you mean "filters"?'
+    answer = await docs.http.post("/knowledge/search", json={"query": "x", "client": "x", "files": []})
+    assert answer.status_code == 200, answer.text
 
 
 async def test_the_knowledge_base_is_named_if_there_are_several(serve_docs: ServeDocs) -> None:

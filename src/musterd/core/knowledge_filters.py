@@ -12,12 +12,14 @@ chunks are ranked.
 - CONTAINS and STARTSWITH ignore case.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.suggestions import closest_match
 
 Comparator = Literal["EQ", "NEQ", "GT", "GTE", "LT", "LTE", "IN", "CONTAINS", "STARTSWITH"]
 
@@ -208,14 +210,15 @@ class _Parser:
             raise FilterInvalid(f'A condition is an expression with an "op", not {_shortened(value)}.')
         op = value["op"]
         if op in COMPARATORS:
-            operand = next((value[name] for name in ("value", "values") if name in value), None)
+            operand = _only(value, op, ("value", "values"), ("key",))
             if "key" not in value or not ("value" in value or "values" in value):
                 raise FilterInvalid(f'{op} needs "key" and "{"values" if op == "IN" else "value"}".')
             return self._comparison(op, value["key"], operand)
         if op not in COMBINATORS:
             names = ", ".join((*COMPARATORS, *COMBINATORS))
             raise FilterInvalid(f"{_shortened(op)} is not an operator; use one of {names}.")
-        conditions = [value["condition"]] if "condition" in value else value.get("conditions")
+        operand = _only(value, op, ("condition", "conditions"))
+        conditions = [operand] if "condition" in value else operand
         if not isinstance(conditions, list | tuple) or not conditions:
             name = '"condition"' if op == "NOT" else '"conditions", a list'
             raise FilterInvalid(f"{op} needs {name}.")
@@ -235,6 +238,23 @@ class _Parser:
         if (problem := _operand_problem(op, value)) is not None:
             raise FilterInvalid(f"'{key}': {problem}.")
         return Comparison(op, key, value)
+
+
+def _only(value: Mapping[str, Json], op: str, names: tuple[str, str], others: tuple[str, ...] = ()) -> Json:
+    """The part of an expression that has one of these names; None if it has none of them.
+
+    :param others: the names that the expression has in addition.
+    :raises FilterInvalid: the expression has both, or a name that is none of these.
+    """
+    known = (*others, *names)
+    for name in value:
+        if name != "op" and name not in known:
+            meant = closest_match(str(name), known)
+            words = f'did you mean "{meant}"?' if meant else f"it may have {', '.join(known)}."
+            raise FilterInvalid(f"{op} has an unknown key {_shortened(name)}; {words}")
+    if names[0] in value and names[1] in value:
+        raise FilterInvalid(f'{op} has both "{names[0]}" and "{names[1]}"; use one of them.')
+    return value.get(names[0], value.get(names[1]))
 
 
 def _operand_problem(op: Comparator, value: Json) -> str | None:
@@ -267,8 +287,8 @@ def _shortened(value: Json) -> str:
 
 
 def _written(value: Json) -> Iterator[str]:
-    """``repr`` in parts, so that only the beginning of a large value is written."""
-    if isinstance(value, list):
+    """The value as JSON in parts, so that only the beginning of a large value is written."""
+    if isinstance(value, list | tuple):
         yield "["
         for number, item in enumerate(value):
             yield ", " if number else ""
@@ -277,15 +297,18 @@ def _written(value: Json) -> Iterator[str]:
     elif isinstance(value, dict):
         yield "{"
         for number, (name, item) in enumerate(value.items()):
-            yield f"{', ' if number else ''}{_beginning(name)!r}: "
+            yield f"{', ' if number else ''}{_scalar_text(name)}: "
             yield from _written(item)
         yield "}"
     else:
-        yield repr(_beginning(value))
+        yield _scalar_text(value)
 
 
-def _beginning(value: Json) -> Json:
-    return value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value
+def _scalar_text(value: Json) -> str:
+    """The beginning of a text, or another value; a declaration in Python may have values that are not JSON."""
+    return json.dumps(
+        value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value, ensure_ascii=False, default=repr
+    )
 
 
 # --- the meaning ------------------------------------------------------------------------------------

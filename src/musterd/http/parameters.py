@@ -4,7 +4,7 @@ All are pydantic models. An invalid request is answered with status 422 and pyda
 of AgentOS, which is a FastAPI application, know these. An empty value of an optional field counts as absent.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_origin
@@ -20,6 +20,7 @@ from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.ids import MAX_LENGTH, has_control
 from musterd.core.problem_lists import too_many_problems
 from musterd.core.settings import Settings
+from musterd.core.suggestions import closest_match
 from musterd.http.json_bodies import read_object
 from musterd.wire.components import DB_ID
 from musterd.wire.json_values import NOT_STORABLE, json_problem
@@ -28,6 +29,8 @@ from musterd.wire.problems import Problems
 
 Model = TypeVar("Model", bound="Parameters")
 MAX_SEARCH_CHARACTERS = 200
+_MISSPELT = 0.85
+"""How similar an unknown name has to be to that of a field to be refused. Clients may send other names."""
 
 
 def _require_storable(text: str) -> str:
@@ -108,10 +111,28 @@ def comma_separated(values: list[str]) -> list[str]:
 
 
 class Parameters(BaseModel):
-    """The named values of a request. Unknown ones are ignored, as AgentOS does."""
+    """The named values of a request. Unknown ones are ignored, as AgentOS does, except for misspelt ones of
+    :attr:`restricting`."""
 
     # Models are built when they are first used: building all of them would double the time of an import.
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    restricting: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """The fields that restrict the result, so that a request without them would return too much, each with the names
+    that it has elsewhere. An unknown name that resembles one of these names is refused."""
+
+    @classmethod
+    def misspelt(cls, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """The unknown names that probably mean a field that restricts the result, each with the name of the field."""
+        if not cls.restricting:
+            return
+        for name in names:
+            if name in cls.model_fields:
+                continue
+            spelling = name.casefold().replace("-", "_")
+            for field, synonyms in cls.restricting.items():
+                if closest_match(spelling, (field, *synonyms), similarity=_MISSPELT):
+                    yield name, field
 
 
 class Query(Parameters):
@@ -230,13 +251,17 @@ def validated(model: type[Model], values: dict[str, Any], part: str) -> Model:
     :param part: the part of the request that they come from: ``path``, ``query``, ``header`` or ``body``.
     :raises InvalidInput: a value is wrong; it names each.
     """
+    problems = Problems(part)
+    for name, field in model.misspelt(values):
+        problems.add(name, "extra_forbidden", f'Unknown field. Did you mean "{field}"?', values[name])
     try:
-        return model.model_validate(values)
+        body = model.model_validate(values)
     except ValidationError as error:
         if (too_many := too_many_problems(error)) is not None:
             raise InvalidInput.at((part,), "too_long", f"Input has {too_many}") from error
-        problems = Problems(part)
         for problem in error.errors(include_url=False, include_context=False):
             problems.add(problem["loc"], problem["type"], problem["msg"], problem.get("input"))
         problems.raise_if_any()
         raise
+    problems.raise_if_any()
+    return body

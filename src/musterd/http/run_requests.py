@@ -1,6 +1,6 @@
 """The bodies of requests that start a run, or continue one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
@@ -99,6 +99,7 @@ class StartForm(Form):
     """A request to start a run."""
 
     takes_uploads: ClassVar[bool] = True
+    restricting: ClassVar[Mapping[str, Sequence[str]]] = {"knowledge_filters": ("filters",)}
 
     stream: bool = Field(True, description="Answer with events (`text/event-stream`) in place of the run's output.")
     message: Words = Field(
@@ -265,6 +266,8 @@ class StartWorkflowForm(StartForm):
     """A request to start a run of a workflow. Further fields are the arguments of a function that is the workflow."""
 
     model_config = ConfigDict(extra="allow")
+    restricting: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """None: a function may have any argument."""
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_require_json)]]
 
     additional_data: OptionalJsonObject = Field(

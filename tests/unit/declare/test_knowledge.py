@@ -68,7 +68,7 @@ def test_a_file_names_functions_by_their_path(tmp_path: Path) -> None:
         ("agents: [{id: x, model: scripted, knowledge: docs}]", "there is no knowledge 'docs' — list it under"),
         (
             "agents: [{id: x, model: scripted, knowledge_filters: {op: LIKE}}]",
-            "knowledge_filters is not valid — 'LIKE'",
+            'knowledge_filters is not valid — "LIKE"',
         ),
     ],
 )

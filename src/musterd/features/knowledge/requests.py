@@ -1,5 +1,6 @@
 """The queries and bodies of the operations on knowledge bases."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, WithJsonSchema, field_validator
@@ -246,6 +247,8 @@ class SearchPage(Body):
 
 class SearchRequest(Body):
     """A search."""
+
+    restricting: ClassVar[Mapping[str, Sequence[str]]] = {"filters": ("knowledge_filters", "metadata_filters")}
 
     query: Annotated[Words, Field(max_length=MAX_QUERY)] = Field(description="What is searched for; not empty.")
     db_id: Text | None = None
