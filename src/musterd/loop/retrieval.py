@@ -172,7 +172,8 @@ def text_for_model(component: Component, documents: Documents) -> str:
 async def prompt_with_references(tree: RunTree, run: Assignment, progress: Progress) -> str | Sequence[UserContent]:
     """The run's prompt, with what a search for its text has found if the declaration asks for it.
 
-    A search that fails does not fail the run: its model reads why there are no references.
+    A search that fails does not fail the run: its model reads why there are no references. After a search without a
+    hit the model reads that there was none, and the run's references have an entry without documents.
     """
     if not run.component.spec.add_knowledge_to_context or not (query := prompt_text(run).strip()):
         return run.prompt
@@ -187,13 +188,14 @@ async def prompt_with_references(tree: RunTree, run: Assignment, progress: Progr
     )
     if "problem" in recorded:
         block = f"The knowledge base could not be searched for this message: {recorded['problem']}"
-    elif recorded["references"]["references"]:
+    else:
         progress.output.references.append(recorded["references"])
         documents = Documents(items=recorded["references"]["references"], note=recorded["note"], seconds=0.0)
         text = text_for_model(run.component, documents)
-        block = f"Use these references from the knowledge base if they help:\n<references>\n{text}\n</references>"
-    else:
-        return run.prompt
+        if documents.items:
+            block = f"Use these references from the knowledge base if they help:\n<references>\n{text}\n</references>"
+        else:
+            block = f"The knowledge base was searched for this message: {text}"
     return f"{run.prompt}\n\n{block}" if isinstance(run.prompt, str) else [*run.prompt, block]
 
 

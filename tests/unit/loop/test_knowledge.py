@@ -249,16 +249,24 @@ async def test_references_are_added_to_the_message() -> None:
     assert model.offered[0].function_tools == []
 
 
-@pytest.mark.parametrize(
-    ("bases", "words"),
-    [(FakeBases(contents=[]), "hello"), (FakeBases(problem="The embedder is away."), "could not be searched")],
-)
-async def test_a_message_without_references(bases: FakeBases, words: str) -> None:
-    model = TurnModel("Hi.")
+async def test_a_message_whose_search_failed() -> None:
+    model, bases = TurnModel("Hi."), FakeBases(problem="The embedder is away.")
     output = await harness_of(model, bases, add_knowledge_to_context=True).drive()
-    assert words in user_message(model)
+    assert "could not be searched for this message: The embedder is away." in user_message(model)
     assert "<references>" not in user_message(model)
     assert (output.content, output.references) == ("Hi.", [])
+
+
+@pytest.mark.parametrize("missing", [None, "vector"])
+async def test_a_message_whose_search_has_no_hit(missing: Any) -> None:
+    model, bases = TurnModel("Hi."), FakeBases(contents=[], missing=missing)
+    output = await harness_of(model, bases, add_knowledge_to_context=True).drive()
+    words = "The knowledge base was searched for this message: No documents found"
+    assert user_message(model).startswith(f"hello\n\n{words}")
+    assert ("Only words were compared" in user_message(model)) == (missing is not None)
+    (entry,) = output.references
+    assert (entry["query"], entry["references"]) == ("hello", [])
+    assert output.content == "Hi."
 
 
 async def test_more_than_a_model_may_read_is_not_added_to_the_message() -> None:
