@@ -324,6 +324,12 @@ async def test_a_search_that_has_no_meaning_is_refused(docs: ServerClient, body:
     assert field in json.dumps([error["loc"] for error in answer.json()["errors"]])
 
 
+@pytest.mark.parametrize("query", ["", " \n"])
+async def test_an_empty_query_is_called_empty(docs: ServerClient, query: str) -> None:
+    answer = await docs.http.post("/knowledge/search", json={"query": query})
+    assert problem(answer, 422, "VALIDATION_ERROR") == "body.query: The query is empty. Send the text to search for"
+
+
 async def test_a_misspelt_filter_of_a_search_is_named_and_other_unknown_fields_are_accepted(docs: ServerClient) -> None:
     answer = await docs.http.post("/knowledge/search", json={"query": "x", "knowledge_filter": {"country": "no"}})
     message = problem(answer, 422, "VALIDATION_ERROR")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PrivateAttr, WithJsonSchema, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -42,6 +42,12 @@ _STATUSES = {
 _FILTERS = {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}, {"type": "null"}]}
 Name = Annotated[Text, Field(max_length=NAME_LENGTH)]
 Description = Annotated[Text, Field(max_length=MAX_DESCRIPTION)]
+
+
+def _require_query(query: str) -> str:
+    if not query.strip():
+        raise PydanticCustomError("string_too_short", "The query is empty. Send the text to search for")
+    return query
 
 
 class BaseQuery(Query):
@@ -250,7 +256,9 @@ class SearchRequest(Body):
 
     restricting: ClassVar[Mapping[str, Sequence[str]]] = {"filters": ("knowledge_filters", "metadata_filters")}
 
-    query: Annotated[Words, Field(max_length=MAX_QUERY)] = Field(description="What is searched for; not empty.")
+    query: Annotated[Text, Field(max_length=MAX_QUERY), AfterValidator(_require_query)] = Field(
+        description="What is searched for; not empty."
+    )
     db_id: Text | None = None
     knowledge_id: Text | None = None
     vector_db_ids: list[Identifier] | None = Field(None, max_length=MAX_RESULTS)
