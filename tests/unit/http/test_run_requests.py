@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from musterd.core.errors import InvalidInput
 from musterd.core.queueing import OnBusy, QueueingOptions
-from musterd.http.run_requests import StartForm
+from musterd.http.run_requests import StartForm, StartWorkflowForm
 
 OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
 
@@ -329,3 +329,9 @@ def test_whatever_comes_is_parsed_or_refused_in_words(values: dict[str, Any]) ->
         error.message.encode()
     else:
         json.dumps(request.run_input().as_json(), allow_nan=False, ensure_ascii=False).encode()
+
+
+def test_an_argument_of_a_workflow_may_have_the_name_of_a_filter() -> None:
+    assert refused({"message": "hi", "filters": "x"}).errors[0]["loc"] == ["body", "filters"]
+    form = StartWorkflowForm.of({"message": "hi", "filters": "x"})
+    assert form.run_input().options == {"arguments": {"filters": "x"}}
