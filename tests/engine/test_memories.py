@@ -65,6 +65,11 @@ async def texts(harness: EngineHarness, user_id: str | None = "ada") -> list[str
     return [memory.memory for memory in await memories_of(harness, user_id)]
 
 
+def order_of(memory: Memory) -> tuple[float, str]:
+    """The sort key of memories: the manager reads them in descending order."""
+    return memory.updated_at, memory.memory_id
+
+
 def changed(view: RunView) -> dict[str, Any]:
     """The ids of the memories that the run changed."""
     assert view.output is not None
@@ -131,7 +136,9 @@ async def test_updates_exchange_and_shift_texts(engines: Engines, model: HeldMod
         for text in ("Likes tea", "Likes juice"):
             await service.add(text, [], "ada", NOBODY)
         first = await memories_of(harness)
-        for updates in (("Likes tea", "Likes juice"), ("Likes juice", "Likes milk")):  # newest first
+        for new_text in (None, "Likes milk"):
+            newest, oldest = sorted(await memories_of(harness), key=order_of, reverse=True)
+            updates = (oldest.memory, new_text or newest.memory)
             calls = [
                 f'[[TOOL update_memory {{"memory_id": "{number}", "memory": "{text}"}}]]'
                 for number, text in enumerate(updates, 1)

@@ -14,8 +14,8 @@ from tests.support.process import Deployment, until
 from tests.support.store import of_run
 
 LATER = ("claiming", "claimed", "handing_over", "handed_over", "taking_over", "taken_over")
-# Points of webhooks, schedules and imports, which these runs do not reach.
-BESIDE = ("sending", "sent", "firing", "fired", "part_imported")
+# Points of webhooks, schedules, imports and knowledge bases, which these runs do not reach.
+BESIDE = ("sending", "sent", "firing", "fired", "part_imported", "embedder_loading")
 ALONG_THE_RUN = [name for name in POINTS if name not in (*LATER, *BESIDE) and not name.startswith("content_")]
 TASK = '[[TOOL mark {"n": 1}]]'
 MESSAGE = '[[DELEGATE helper: <TOOL mark {"n": 1}>]]'
