@@ -11,7 +11,7 @@ PERSON_FLAGS = ("requires_confirmation", "requires_user_input", "external_execut
 """The flags that make calls wait for a person. A tool may set at most one of them."""
 _DECISION_OPTIONS = ("approval", "decide_within_seconds", "default_decision")
 QUESTION_OPTIONS = (*PERSON_FLAGS, "user_input_fields", "external_execution_silent", *_DECISION_OPTIONS)
-"""The options of a tool that change what a person is asked about its calls."""
+"""The options of a tool that change the questions to a person about its calls."""
 _CHOICES = {"approval": ("required", "audit"), "default_decision": ("approve", "reject")}
 
 

@@ -94,7 +94,8 @@ def check_embedder_name(knowledge: Knowledge, settings: Settings) -> None:
 
     :raises DeclarationError: no machine has an embedder of this name.
     """
-    if knowledge.search_type == "keyword" or knowledge.embedder in (BUILTIN_EMBEDDER, MINILM_EMBEDDER):
+    has_name = isinstance(knowledge.embedder, str) and knowledge.embedder not in (BUILTIN_EMBEDDER, MINILM_EMBEDDER)
+    if knowledge.search_type == "keyword" or not has_name:
         return
     try:
         embedder_of(knowledge, settings)

@@ -40,14 +40,14 @@ class Difference:
     def __str__(self) -> str:
         if not self.path:
             place = f"the run of {self.component_id}"
-        elif is_beginning(self.path):
+        elif is_preparation(self.path):
             place = f"the preparation of {self.component_id} (step {self.path})"
         else:
             place = f"step {self.path} of {self.component_id}"
         return "\n".join(part for part in (f"{place}: {self.summary}", self.diff) if part)
 
 
-def is_beginning(path: str) -> bool:
+def is_preparation(path: str) -> bool:
     """Whether the step at this path is the preparation, which records what a run begins with."""
     return path.rpartition("/")[2] == "p"
 

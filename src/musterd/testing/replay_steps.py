@@ -22,8 +22,8 @@ from musterd.loop.pausing import Waits
 from musterd.loop.steps import MEMORY, NOTED, Intent, MemberEnd, MemberStart, ToolStep
 from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
 from musterd.models.call_progress import OnProgress
-from musterd.testing.beginnings import beginning_difference, question_difference
-from musterd.testing.differences import Difference, Differs, diff_of, is_beginning, messages_difference
+from musterd.testing.differences import Difference, Differs, diff_of, is_preparation, messages_difference
+from musterd.testing.preparations import preparation_difference, question_difference
 from musterd.testing.recording import Recording
 
 _CALLED = {
@@ -71,7 +71,7 @@ class ReplaySteps:
         self._beyond: dict[str, tuple[str, str]] = {}
         self._closed: list[str] = []
         self._begun: set[str] = set()
-        self._beginnings: dict[str, tuple[JsonObject, JsonObject]] = {}
+        self._preparations: dict[str, tuple[JsonObject, JsonObject]] = {}
         self._has_lost_media = recording.has_lost_media
         if self._has_lost_media:
             self.note("Media of the run were no longer stored when it was exported, so messages were not compared.")
@@ -156,12 +156,12 @@ class ReplaySteps:
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
         """Compare what a run begins with, and return what is recorded."""
         recorded = loaded(self._recorded(path, StepKind.PREPARE, None, fingerprint))
-        if is_beginning(path):
+        if is_preparation(path):
             taken = jsontext.loads(jsontext.dumps(taken))  # as it would be recorded
-            if (difference := beginning_difference(recorded, taken)) is not None:
+            if (difference := preparation_difference(recorded, taken)) is not None:
                 raise self.differ(path, *difference)
             run = self._recording.run_of(path)
-            self._beginnings[run.path] = recorded, taken
+            self._preparations[run.path] = recorded, taken
             if recorded["definition"] != taken["definition"] and "tools" in recorded and "declared" not in recorded:
                 self.note(
                     f"{run.component_id} is declared differently today. The run began in an older version of musterd, "
@@ -177,7 +177,7 @@ class ReplaySteps:
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Return what is recorded. Only what a workflow begins with is read again, and compared."""
-        if is_beginning(path):
+        if is_preparation(path):
             return self.prepared(path, fingerprint, await look())
         step = self._recorded(path, StepKind.PREPARE, None, fingerprint)
         place, _, last = path.rpartition("/")
@@ -250,14 +250,14 @@ class ReplaySteps:
         return recorded
 
     def _compare_question(self, intent: Intent, step: StepRow) -> None:
-        """Compare what a person is asked about a call.
+        """Compare the question to a person about a call.
 
-        :raises Differs: something else is asked today.
+        :raises Differs: today's question is another.
         """
         path, called = intent.path, _name_of(step.kind, step.name)
         question = self._recording.questions.get(path)
-        beginnings = self._beginnings[self._recording.run_of(path).path]
-        change = question_difference(*beginnings, intent.name, None if question is None else question.requirement)
+        preparations = self._preparations[self._recording.run_of(path).path]
+        change = question_difference(*preparations, intent.name, None if question is None else question.requirement)
         if change is not None:
             raise self.differ(path, "approval", f"a person is asked differently about the {called}: {change}.")
         if intent.asks is not None and step.state is not StepState.WAITING:

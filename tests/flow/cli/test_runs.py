@@ -182,13 +182,19 @@ async def test_runs_that_come_from_others(serve_live: Serve, musterd: Command, t
         assert (await musterd("runs", "continue", "r2")).code == 1
 
 
+async def paused_run(musterd: Command) -> tuple[str, str]:
+    """Start a run that waits for an approval; return the ids of the approval and of the run."""
+    await musterd("run", "desk", '[[TOOL publish {"title": "Hi", "copies": 2}]]')
+    ((approval, run, *_),) = (await musterd("approvals", "ls", "--status", "pending")).rows
+    return approval, run
+
+
 async def test_only_a_failed_run_is_continued(
     serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample
 ) -> None:
     async with serve_live(served=asking) as server:
         talk_to(server)
-        await musterd("run", "desk", '[[TOOL publish {"title": "Hi", "copies": 2}]]')
-        ((approval, run, *_),) = (await musterd("approvals", "ls")).rows
+        approval, run = await paused_run(musterd)
         paused = await musterd("runs", "continue", run)
         assert (paused.code, paused.out) == (1, "")
         assert f"Run {run} is PAUSED. It goes on by itself after a decision." in paused.err
@@ -199,8 +205,7 @@ async def test_only_a_failed_run_is_continued(
         assert (completed.code, completed.out) == (1, "")
         assert completed.err.startswith(f"musterd: Run {run} is COMPLETED. Only a failed run can be continued.\n")
         assert f"musterd runs rerun {run}" in completed.err
-        await musterd("run", "desk", '[[TOOL publish {"title": "Hi", "copies": 2}]]')
-        ((_, second, *_),) = (await musterd("approvals", "ls", "--status", "pending")).rows
+        _, second = await paused_run(musterd)
         await musterd("runs", "cancel", second)
         cancelled = await musterd("runs", "continue", second)
         assert f"Run {second} is CANCELLED. Only a failed run can be continued." in cancelled.err
@@ -212,8 +217,7 @@ async def test_the_events_of_a_rejected_call_do_not_say_that_it_completed(
 ) -> None:
     async with serve_live(served=asking) as server:
         talk_to(server)
-        await musterd("run", "desk", '[[TOOL publish {"title": "Hi", "copies": 2}]]')
-        ((approval, run, *_),) = (await musterd("approvals", "ls")).rows
+        approval, run = await paused_run(musterd)
         await musterd("approvals", "reject", approval, "--note", "too late")
         await musterd("runs", "watch", run)
         events = (await musterd("runs", "events", run)).out.splitlines()

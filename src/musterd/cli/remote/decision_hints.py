@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from musterd.cli.remote.server_options import ServerOptions, command
 
 UNKNOWN_OUTCOME = "unknown_outcome"
-"""The kind of a call that a crash or a timeout cut off: only a person can find out whether it happened."""
+"""The kind of a call that a crash or a timeout cut off: only a person can find out whether it happened.
+
+A text in place of the server's enum, whose import would take as long as most commands.
+"""
 
 
 def waiting_call(kind: str | None, call: str) -> str:

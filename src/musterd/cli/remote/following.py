@@ -24,7 +24,7 @@ from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.questions import Questions, can_ask
 from musterd.cli.remote.run_attempts import time_text
 from musterd.cli.remote.run_text import member_lines
-from musterd.cli.remote.screens import SILENCE_SECONDS, Screen, screen_for, shown
+from musterd.cli.remote.screens import SILENCE_SECONDS, Screen, displayed, screen_for
 from musterd.cli.remote.server_options import ServerOptions, StartedServer, command, connected, field_messages
 from musterd.cli.waiting import waiting_for
 from musterd.core import clock
@@ -54,7 +54,7 @@ def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | 
     """
     after = -1
     while True:
-        with shown(screen):
+        with displayed(screen):
             for event in client.stream(run, after=after):
                 screen.show(event)
                 after = event.index
@@ -74,7 +74,7 @@ def _decide(client: "Client", paused: "Run", questions: Questions | None, screen
 
     while decisions := questions.decisions(paused) if questions else []:
         try:
-            with shown(screen):  # the server may be away since it asked
+            with displayed(screen):  # the server may be away since it asked
                 client.decide(paused, *decisions)
         except Conflict as error:  # another window was faster; the stream tells what it decided
             say(f"Not accepted: {printable(error.detail)}")

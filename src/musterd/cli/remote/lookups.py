@@ -76,14 +76,14 @@ def only_match(kind: str, name: str, ids: Sequence[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def is_shown_beginning(name: str) -> bool:
+def is_server_id_prefix(name: str) -> bool:
     """Whether a name may be the beginning of an id that the server made, as long as tables show it."""
     return _BEGINNING.fullmatch(name) is not None and _UUID.fullmatch(name) is None
 
 
 def _is_safe(name: str, whole_id: str) -> bool:
     """Whether a name cannot be the whole id of something else that is gone."""
-    return is_shown_beginning(name) and _UUID.fullmatch(whole_id) is not None
+    return is_server_id_prefix(name) and _UUID.fullmatch(whole_id) is not None
 
 
 def person_agrees(question: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.output import call_text, one_line, say
+from musterd.cli.remote.decision_hints import UNKNOWN_OUTCOME
 from musterd.cli.typed_keys import forget_typed_keys
 
 if TYPE_CHECKING:
@@ -175,11 +176,11 @@ class Questions:
 
 def _choices_of(requirement: "Requirement") -> Sequence[Choice]:
     """What can be decided about a requirement."""
+    if requirement.kind == UNKNOWN_OUTCOME:
+        return _AFTER_CUT_OFF
     match requirement.kind:
         case "external_execution":
             return _GIVE_RESULT
-        case "unknown_outcome":
-            return _AFTER_CUT_OFF
         case "failed_step":
             return _RETRY_STEP
         case "step":
@@ -203,7 +204,7 @@ def question_lines(requirement: "Requirement") -> Iterator[str]:
                 yield f"  {one_line(message)}"
         return
     call = call_text(requirement.name, requirement.arguments)
-    if requirement.kind == "unknown_outcome":
+    if requirement.kind == UNKNOWN_OUTCOME:
         yield f"This call was cut off, and may have happened: {call}"
         yield from _meanings(_AFTER_CUT_OFF)
     elif requirement.kind == "external_execution":

@@ -50,7 +50,7 @@ class Screen(Protocol):
 
 
 @contextlib.contextmanager
-def shown(screen: Screen) -> Iterator[None]:
+def displayed(screen: Screen) -> Iterator[None]:
     """Show the run while requests are sent, also that the server does not answer them."""
     screen.start()
     try:

@@ -19,7 +19,7 @@ from musterd.cli.output import (
     with_iso_times,
 )
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.remote.lookups import is_shown_beginning, look_up, only_match, person_agrees
+from musterd.cli.remote.lookups import is_server_id_prefix, look_up, only_match, person_agrees
 from musterd.cli.remote.questions import can_ask
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def session_to_continue(client: "Client", name: str) -> str:
     """
     from musterd.client import Forbidden, NotFound
 
-    if not is_shown_beginning(name):
+    if not is_server_id_prefix(name):
         return name
     try:
         return client.sessions.get(name).session_id

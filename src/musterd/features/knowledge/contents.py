@@ -33,7 +33,7 @@ from musterd.store.idempotency import Performed, Request
 LONG_BYTES = 64 * 1024
 """Longer contents are checked in a thread, and stored one at a time with pauses, because the runs of this process wait
 for their commits while a megabyte is written."""
-Described = TypeVar("Described", Content, TextProperties)
+Described = TypeVar("Described", bound=TextProperties)
 NOT_OF_A_RUN = "A person has already added a content of this name. Add the text under another name."
 NO_URL = "This content was not fetched from a URL. To have it read again, upload it again under its name."
 SHARED = "Only administrators can change contents that are shared by all users."
@@ -267,7 +267,7 @@ async def _begin(
 
     :param properties: what it says about the text that the job reads.
     """
-    await sources.remove(tx, content.id)
+    await sources.remove(tx, content.id)  # first, so that the job does not read what was added for an earlier one
     if content.is_published:
         await sources.put_properties(tx, content.id, properties, content.updated_at)
     else:

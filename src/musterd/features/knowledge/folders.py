@@ -42,7 +42,7 @@ async def sync(
     """Add the files of a folder that are new, have changed or failed before, and delete those that are gone.
 
     :param limit: the most bytes of a file.
-    :param is_manual: whether a person wants it. Otherwise a file is left that was given up because of crashes: a server
+    :param is_manual: whether a person runs it. Otherwise a file that was given up because of crashes is left: a server
         that reads it again at each start may crash at each start.
     :raises StartError: there is no such folder, or it or a folder below it cannot be read.
     """

@@ -121,6 +121,7 @@ class Ingestion:
         with contextlib.suppress(KnowledgeProblem):  # the jobs that need it fail and say why
             if (embedder := self._resources.embedders.declared(knowledge).embedder) is not None:
                 await embedder.load()
+        # Also if it cannot be used: otherwise a job that needs it would never be claimed, and would not fail.
         self._loaded.add(knowledge.id)
 
     async def _do(self, job: Content) -> None:
@@ -304,6 +305,7 @@ class _Job:
             await chunk_store.add_embeddings(tx, last.embedder, last.vectors)
             moved = await store.move_base(tx, self._job.knowledge_id)
             await store.publish(tx, self._job, moved.version, clock.now())
+            # Read after the row is locked, because a request may have changed them since the job began.
             if (properties := await sources.properties(tx, self._job.id)) is not None:
                 await store.set_properties(tx, self._job.id, properties)
             await sources.remove(tx, self._job.id)

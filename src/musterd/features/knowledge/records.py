@@ -152,7 +152,7 @@ class TextProperties:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class Content(TextProperties):
     """A content of a knowledge base. Its fields are the columns of ``contents``.
 
     :param owner: in a knowledge base per user: the user whose it is; None: everybody's.
@@ -169,21 +169,11 @@ class Content:
     id: str
     knowledge_id: str
     name: str
-    source: SourceKind
     source_hash: str
     status: Status
     created_at: float
     updated_at: float
     owner: str | None = None
-    description: str | None = None
-    metadata: JsonObject = field(default_factory=dict)
-    kind: str | None = None
-    size: int = 0
-    origin: str | None = None
-    media_type: str | None = None
-    reader: str | None = None
-    chunk_characters: int | None = None
-    chunk_overlap: int = 0
     status_message: str = ""
     published_version: int = 0
     job_version: int = 1

@@ -510,7 +510,7 @@ def _base(row: Row | None) -> StoredBase:
     return StoredBase(**{name: row[name] for name in StoredBase.__dataclass_fields__})
 
 
-def _properties(record: Content | TextProperties) -> dict[str, Any]:
+def _properties(record: TextProperties) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in TextProperties.__dataclass_fields__}
     return {**values, "metadata": jsontext.dumps(record.metadata), "source": record.source.value}
 

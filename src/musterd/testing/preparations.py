@@ -1,4 +1,4 @@
-"""How two runs begin differently: the system message, the tools that the model is offered, the members, the state."""
+"""The comparison of two preparations: the system message, the tools that the model is offered, members and state."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ class Part(NamedTuple):
     diff: str = ""
 
 
-def beginning_difference(recorded: JsonObject, today: JsonObject) -> tuple[str, str, str] | None:
+def preparation_difference(recorded: JsonObject, today: JsonObject) -> tuple[str, str, str] | None:
     """How two runs begin differently: the aspect, a sentence and a diff; None if they begin alike.
 
     :param recorded: the recorded preparation.
