@@ -17,7 +17,7 @@ from musterd import Knowledge
 from musterd.core.errors import StartError
 from musterd.core.knowledge import Hit
 from musterd.engine.slices import Slices
-from musterd.features.knowledge import database_vectors, folders, reembedding, reranking
+from musterd.features.knowledge import database_vectors, folders, ingestion, reembedding, reranking
 from musterd.features.knowledge.records import text_hash
 from musterd.features.knowledge.removal import remove_unneeded
 from musterd.features.knowledge.service import KnowledgeService
@@ -191,13 +191,14 @@ async def test_another_embedder_takes_over_when_all_is_embedded(
         assert len(await records.select("SELECT embedder FROM embeddings")) == 4
 
 
+@pytest.mark.parametrize("problem", [EmbedderFailed("The embedder is away."), RuntimeError("broken")], ids=repr)
 async def test_an_embedder_that_fails_does_not_keep_another_base_from_being_embedded(
-    serve_docs: ServeDocs, embedders: FakeEmbedders, monkeypatch: pytest.MonkeyPatch
+    serve_docs: ServeDocs, embedders: FakeEmbedders, monkeypatch: pytest.MonkeyPatch, problem: Exception
 ) -> None:
     async with serve_docs(Knowledge(id="a", embedder="fake:old"), Knowledge(id="b", embedder="fake:old")) as client:
         await add(client, "A red car.", "one", knowledge_id="a")
         await add(client, "Rain in Bergen.", "two", knowledge_id="b")
-    embedders["fake:away"].problem = EmbedderFailed("The embedder is away.")
+    embedders["fake:away"].problem = problem
     async with serve_docs(Knowledge(id="a", embedder="fake:away"), Knowledge(id="b", embedder="fake:new")) as client:
         await until_embedded_by(client, "fake:new")
         assert embedders["fake:new"].texts == ["Rain in Bergen."]
@@ -347,6 +348,26 @@ async def test_a_reranker_that_hangs_leaves_the_order_as_it_is(
     assert [(line["knowledge"], line["error"], line["reason"]) for line in lines] == [
         ("docs", "TimeoutError", "no answer within 0.02 s")
     ] * 2
+
+
+@pytest.mark.parametrize("methods", [("load", "documents"), ("documents",)], ids=",".join)
+async def test_an_embedder_that_is_broken_fails_its_contents_and_holds_up_no_others(
+    serve_docs: ServeDocs, embedders: FakeEmbedders, monkeypatch: pytest.MonkeyPatch, methods: Sequence[str]
+) -> None:
+    async def broken(*args: object) -> None:
+        raise RuntimeError("key 4711 of the library")
+
+    for method in methods:
+        monkeypatch.setattr(embedders["broken"], method, broken)
+    with capture_logs() as logs:
+        async with serve_docs(Knowledge(id="broken", embedder="broken"), Knowledge(id="docs")) as client:
+            base = {"knowledge_id": "broken"}
+            content = (await client.http.post(CONTENT, data=text_form("A red car."), params=base)).json()
+            await add(client, "Rain in Bergen.", knowledge_id="docs")
+            content = await client.get(f"{CONTENT}/{content['id']}", wait=60, **base)
+            assert (content["status"], content["status_message"]) == ("failed", ingestion.UNEXPECTED)
+    errors = [(line["event"], line["knowledge"]) for line in logs if line["log_level"] == "error"]
+    assert errors == [("content failed unexpectedly", "broken")]
 
 
 async def test_a_content_that_is_deleted_while_it_is_embedded_again_leaves_no_vector(

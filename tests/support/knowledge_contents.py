@@ -11,7 +11,6 @@ import pytest
 
 from musterd.declare.knowledge import Knowledge
 from musterd.knowledge import embedding
-from musterd.knowledge.problems import EmbedderFailed
 from tests.support.http import ServerClient
 
 CONTENT = "/knowledge/content"
@@ -33,7 +32,7 @@ class FakeEmbedder:
     def __init__(self, name: str = "fake:1") -> None:
         self.name = name
         self.texts: list[str] = []
-        self.problem: EmbedderFailed | None = None
+        self.problem: Exception | None = None
         self.dimensions = DIMENSIONS
 
     async def load(self) -> None:

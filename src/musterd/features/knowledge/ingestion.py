@@ -37,6 +37,10 @@ SLICE = 200
 EMBEDDING_TRIES = 3
 RETRY_SECONDS = 1.0
 """The wait before the second try; each further one is twice as long."""
+UNEXPECTED = (
+    "The content could not be processed; the server's log says why. Add it again, or for a file of a folder run "
+    "musterd knowledge sync."
+)
 NOT_REPLACED = "The replacement failed; searches still find the earlier text."
 CRASHED = (
     f"The server crashed {store.MAX_CRASHES} times while it read this content, so it is not read again by itself. "
@@ -118,7 +122,8 @@ class Ingestion:
         if knowledge.id in self._loaded:
             return
         faults.point("embedder_loading")
-        with contextlib.suppress(KnowledgeProblem):  # the jobs that need it fail and say why
+        # Any exception: the jobs that need it meet it again, and fail alone. Here it would stop those of all bases.
+        with contextlib.suppress(Exception):
             if (embedder := self._resources.embedders.declared(knowledge).embedder) is not None:
                 await embedder.load()
         # Also if it cannot be used: otherwise a job that needs it would never be claimed, and would not fail.
@@ -136,6 +141,12 @@ class Ingestion:
             await self._fail(job, str(error))
         except Lost:
             log.info("the job of a content was given up", content=job.id, knowledge=knowledge.id)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            # A job is an attempt: a fault in one, or in an embedder, must not leave it unfinished or stop the others.
+            log.exception("content failed unexpectedly", content=job.id, knowledge=knowledge.id, exc_info=error)
+            await self._fail(job, UNEXPECTED)
 
     async def _fail(self, job: Content, message: str) -> None:
         if job.is_published:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from musterd.core import clock, faults
+from musterd.core.errors import StoreUnavailable
 from musterd.declare.knowledge import Knowledge
 from musterd.features.knowledge import chunk_store, store
 from musterd.features.knowledge.indexes import Indexes
@@ -74,12 +75,18 @@ class Reembedding:
                     continue
                 await self._step(walk)
             except KnowledgeProblem as error:
-                self._wait(base.id, str(error))
+                log.info("re-embedding of a knowledge base postponed", knowledge=base.id, reason=str(error))
+                self._wait(base.id)
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                # A fault in one knowledge base must not keep the others from being embedded.
+                log.exception("re-embedding of a knowledge base failed", knowledge=base.id, exc_info=error)
+                self._wait(base.id)
             return True
         return False
 
-    def _wait(self, knowledge_id: str, reason: str) -> None:
-        log.info("re-embedding of a knowledge base postponed", knowledge=knowledge_id, reason=reason)
+    def _wait(self, knowledge_id: str) -> None:
         self._walks.pop(knowledge_id, None)
         self._not_before[knowledge_id] = clock.monotonic() + WAIT_SECONDS
 
