@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from musterd import Agent, Team, tool
 from musterd.core.events import EventKind
@@ -218,12 +220,39 @@ async def test_an_async_tool_that_will_not_stop_does_not_hold_up_the_stop_for_ev
                 continue
         return "done"
 
-    async with engines(agents=[Agent(id="solo", model=model, tools=[stubborn])], drain_seconds=0.05) as harness:
-        await harness.start("[[TOOL stubborn {}]]", "r1")
-        await began.wait()
-        tasks = [live.task for live in harness.engine._live.values()]
+    with capture_logs() as logs:
+        async with engines(agents=[Agent(id="solo", model=model, tools=[stubborn])], drain_seconds=0.05) as harness:
+            await harness.start("[[TOOL stubborn {}]]", "r1")
+            await began.wait()
+            tasks = [live.task for live in harness.engine._live.values()]
+    assert warnings_in(logs) == ["some tools did not stop; their runs are released anyway"]
     released.set()
     await asyncio.wait(tasks)
+
+
+async def test_upkeep_that_waits_for_the_database_is_not_called_a_tool_in_the_stop(engines: Engines) -> None:
+    began, answered = asyncio.Event(), asyncio.Event()
+
+    async def statement_on_a_slow_server() -> None:
+        while not answered.is_set():
+            try:
+                began.set()
+                await answered.wait()
+            except asyncio.CancelledError:
+                continue
+
+    with capture_logs() as logs:
+        async with engines() as harness:
+            upkeep = asyncio.create_task(statement_on_a_slow_server())
+            harness.engine._periodic.append(upkeep)
+            await began.wait()
+        answered.set()
+        await asyncio.wait([upkeep])
+    assert warnings_in(logs) == []
+
+
+def warnings_in(logs: Sequence[MutableMapping[str, Any]]) -> list[str]:
+    return [line["event"] for line in logs if line["log_level"] in ("warning", "error")]
 
 
 async def test_readers_are_told_that_the_server_stops(

@@ -247,6 +247,30 @@ async def test_reads_do_not_wait_for_writes_that_wait_for_a_lock(postgres_url: s
     await db.close()
 
 
+async def test_a_cancel_that_comes_with_the_connection_is_obeyed(postgres_url: str) -> None:
+    database, loop = PostgresDatabase(postgres_url, connections=1), asyncio.get_running_loop()
+    await database.open()
+    pool = database._pool
+    assert pool is not None
+
+    def cancel_after(steps: int, reader: "asyncio.Task[Any]", ended: "asyncio.Future[bool]") -> None:
+        if steps:
+            loop.call_soon(cancel_after, steps - 1, reader, ended)
+        else:
+            ended.set_result(reader.done())
+            reader.cancel()
+
+    for steps in range(30):  # after one of them the connection has come, and the reader has not gone on yet
+        held = await pool.getconn()
+        reader = asyncio.create_task(database.read(workers.heartbeats))
+        returned = asyncio.create_task(pool.putconn(held))
+        cancel_after(steps, reader, had_ended := loop.create_future())
+        await asyncio.wait([reader, returned])
+        assert reader.cancelled() or await had_ended, f"the cancel after {steps} steps of the event loop is lost"
+    await database.read(workers.heartbeats)  # no connection is lost
+    await database.close()
+
+
 def test_a_database_is_opened_again_in_another_event_loop(postgres_url: str) -> None:
     db = PostgresDatabase(postgres_url, connections=2)
 

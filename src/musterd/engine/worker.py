@@ -146,16 +146,18 @@ class Worker:
         """Let steps under way finish for the drain time, then release the remaining runs to other workers."""
         self.begin_stop()
         await self._wait_for_steps()
-        tasks = {live.task for live in self._live.values()}
+        attempts = {live.task for live in self._live.values()}
         # A cancelled attempt writes nothing more and keeps its run, which is released below with all others.
-        for task in tasks:
+        for task in attempts:
             task.cancel()
-        if self._claimer is not None:
-            tasks.add(self._claimer)
-        if remaining := {*tasks, *self._tasks, *self._periodic}:
+        claimers = {self._claimer} if self._claimer is not None else set()
+        if remaining := {*attempts, *claimers, *self._tasks, *self._periodic}:
             _, stuck = await asyncio.wait(remaining, timeout=CUT_SECONDS)
-            if stuck:
-                log.warning("some tools did not stop; their runs are released anyway", tasks=len(stuck))
+            if stuck_attempts := stuck & attempts:
+                log.warning("some tools did not stop; their runs are released anyway", tasks=len(stuck_attempts))
+            if others := stuck - attempts:
+                # A cancelled task waits until the server has answered the cancel of its statement.
+                log.info("upkeep or a claim still waits for the database", tasks=len(others))
         # Safe even if a task is stuck: the release takes the runs out of state 'running', so the fence refuses what the
         # task still writes.
         await self._bus.leave(self._release_all)

@@ -385,17 +385,34 @@ async def _connection_with_slot(pool: AsyncConnectionPool[Connection], slots: as
     :raises PoolTimeout: either took longer than WAIT_STEP_SECONDS; neither is held.
     """
     if slots is None:
-        return await pool.getconn(WAIT_STEP_SECONDS)
+        return await _connection(pool)
     try:
         async with asyncio.timeout(WAIT_STEP_SECONDS if slots.locked() else None):
             await slots.acquire()
     except TimeoutError as error:
         raise PoolTimeout(f"no other write ended within {WAIT_STEP_SECONDS} s") from error
     try:
-        return await pool.getconn(WAIT_STEP_SECONDS)
+        return await _connection(pool)
     except BaseException:
         slots.release()
         raise
+
+
+async def _connection(pool: AsyncConnectionPool[Connection]) -> Connection:
+    """A connection of the pool.
+
+    :raises PoolTimeout: it took longer than WAIT_STEP_SECONDS.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    cancels = task.cancelling()
+    connection = await pool.getconn(WAIT_STEP_SECONDS)
+    if task.cancelling() > cancels:
+        # The pool waits with asyncio.wait_for, which loses a cancel on Python 3.11 if it comes with the connection.
+        # Upkeep would then go on after the stop of its server.
+        await pool.putconn(connection)
+        raise asyncio.CancelledError
+    return connection
 
 
 class _Context:
