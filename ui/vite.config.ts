@@ -29,10 +29,10 @@ export default defineConfig(({ command }) => ({
     assetsInlineLimit: 0, // the CSP allows no data: fonts or scripts
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
-    cssCodeSplit: false, // one file compresses better than a small one for each page
-    // The same for script that several pages use. Style sheets keep their order only outside groups.
+    cssCodeSplit: false,
+    // Script that several pages use compresses better in one file.
     rolldownOptions: {
-      output: { codeSplitting: { groups: [{ name: "shared", test: /\.[jt]sx?$/, minShareCount: 3 }] } },
+      output: { codeSplitting: { groups: [{ name: "shared", test: /\.[jt]sx?$/, minShareCount: 2 }] } },
     },
   },
   // `npm run dev` beside `musterd serve`: everything but the page itself is the server's.

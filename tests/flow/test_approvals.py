@@ -295,6 +295,12 @@ async def test_what_waits_is_in_the_inbox(shop: Shop) -> None:
             "tool_description": "Pay.",
             "step_path": IsStr,
             "default_decision": None,
+            "tool_parameters": {
+                "type": "object",
+                "properties": {"n": {"type": "integer"}},
+                "required": ["n"],
+                "additionalProperties": False,
+            },
         }
         assert await client.get(f"/approvals/{approval['id']}") == approval
         assert await client.get("/approvals/count") == {"count": 1}

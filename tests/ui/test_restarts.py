@@ -37,7 +37,7 @@ def test_a_question_that_was_open_is_answered_after_a_restart(
     server.kill()
     expect(connection(visitor)).to_have_text("Reconnecting")
     visitor.page.get_by_role("button", name="Approve").click()
-    visitor.see("The server cannot be reached.")
+    visitor.see("Send your decision again: it counts once.")
     visitor.see("Needs you · 1")
     visitor.check()
     server = start_again(site, server)

@@ -64,7 +64,7 @@ def test_a_run_at_work_shows_its_question_its_time_and_its_cost_on_a_phone(
     visitor = open_visitor(server, size=PHONE)
     visitor.open()
     row = visitor.page.locator("tr.run")
-    expect(row).to_contain_text("Running")
+    expect(row).to_contain_text("Needs you")
     expect(row).to_contain_text("May Support desk call refund_payment?")
     expect(row.locator(".card-figures")).to_contain_text(re.compile(r"s · (\$|price)"))
     visitor.page.get_by_role("button", name="Search or jump to").click()

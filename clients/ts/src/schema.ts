@@ -3652,6 +3652,13 @@ export interface components {
              * @description `approve` or `reject`, which applies at `expires_at`; null: the run fails then.
              */
             default_decision: string | null;
+            /**
+             * Tool Parameters
+             * @description The JSON schema of the arguments that a person may change or fill in: also of those that the model left out, with their defaults; null if there are none.
+             */
+            tool_parameters: {
+                [key: string]: unknown;
+            } | null;
         };
         /**
          * ApprovalStatusResponse

@@ -56,6 +56,13 @@ class ApprovalResponse(TypedDict):
         str | None,
         Field(description="`approve` or `reject`, which applies at `expires_at`; null: the run fails then."),
     ]
+    tool_parameters: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="The JSON schema of the arguments that a person may change or fill in: also of those that the "
+            "model left out, with their defaults; null if there are none."
+        ),
+    ]
 
 
 class ApprovalStatusResponse(TypedDict):
@@ -111,6 +118,7 @@ def approval_object(approval: Approval) -> ApprovalResponse:
         "tool_description": requirement.tool_description,
         "step_path": requirement.path,
         "default_decision": requirement.default_decision,
+        "tool_parameters": requirement.schema,
     }
 
 

@@ -1,7 +1,8 @@
 /**
  * The feed of changes over all runs (`GET /runs/changes`): one stream for the tab, shared by all pages.
  *
- * On a server without it, or while a connection is refused, the state is `polling`: pages then ask every few seconds.
+ * On a server without it, while a connection is refused, or while many windows share the connections of the browser, the
+ * state is `polling`: pages then ask every few seconds.
  */
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { noteServerTime } from "./serverClock";
@@ -50,7 +51,7 @@ function update(change: Partial<Connection>): void {
 function onState(state: StreamState): void {
   if (state.name === "live") update({ name: "live", since: null });
   else if (state.name === "reconnecting") update({ name: "reconnecting", since: state.since });
-  else if (state.name === "failed") update({ name: "polling", since: null });
+  else if (state.name === "failed" || state.name === "taking turns") update({ name: "polling", since: null });
   else if (state.name === "connecting" || state.name === "hidden") update({ name: "connecting", since: null });
 }
 

@@ -113,3 +113,57 @@ test("a stream rests while the tab is hidden, and then goes on after the last id
   expect(sentId(1)).toBe("7");
   expect(seen).toEqual(["seven", "eight"]);
 });
+
+test("a stream for which other windows leave no place opens for a moment, again and again, and then for good", async () => {
+  let isFull = true;
+  const request = async (_name: string, _options: object, hold: (lock: object | null) => unknown) =>
+    hold(isFull ? null : {});
+  vi.stubGlobal("navigator", { ...navigator, locks: { request } });
+  const quiet = (text: string) =>
+    new Response(
+      new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(new TextEncoder().encode(text)) }),
+    );
+  fetchMock
+    .mockResolvedValueOnce(quiet("id: 1\ndata: one\n\n"))
+    .mockResolvedValueOnce(quiet("id: 2\ndata: two\n\n"))
+    .mockResolvedValueOnce(quiet("id: 3\ndata: three\n\n"));
+  const seen: string[] = [];
+  const states: StreamState["name"][] = [];
+  stream = openStream({
+    path: "/runs/changes",
+    onMessage: (message) => seen.push(message.data),
+    onState: (state) => states.push(state.name),
+  });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(fetchMock.mock.calls[0]?.[1]?.signal?.aborted).toBe(true);
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect([seen, states]).toEqual([
+    ["one", "two"],
+    ["connecting", "taking turns"],
+  ]);
+  isFull = false;
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect([sentId(0), sentId(1), sentId(2)]).toEqual([null, "1", "2"]);
+  expect([seen, states]).toEqual([
+    ["one", "two", "three"],
+    ["connecting", "taking turns", "live"],
+  ]);
+  expect(fetchMock).toHaveBeenCalledTimes(3);
+});
+
+test("a stream gives its place back when it is closed", async () => {
+  let isHeld = false;
+  const request = async (_name: string, _options: object, hold: (lock: object | null) => unknown) => {
+    isHeld = true;
+    await hold({});
+    isHeld = false;
+  };
+  vi.stubGlobal("navigator", { ...navigator, locks: { request } });
+  fetchMock.mockResolvedValue(new Response(new ReadableStream()));
+  const open = openStream({ path: "/runs/changes", onMessage: () => undefined });
+  await vi.advanceTimersByTimeAsync(10);
+  expect(isHeld).toBe(true);
+  open.close();
+  await vi.advanceTimersByTimeAsync(10);
+  expect(isHeld).toBe(false);
+});

@@ -2,16 +2,19 @@
  * Server-sent events over fetch (EventSource can send no Authorization header), with resume and backoff.
  *
  * A stream goes on after the last `id:` that it has seen, so nothing is lost or shown twice. It rests while the tab is
- * hidden, because browsers allow six connections per host, and resumes when the tab is shown.
+ * hidden, because browsers allow six connections per host, and resumes when the tab is shown. While too many other
+ * windows have streams, it takes turns: it opens for a moment every few seconds.
  */
 import { createEventParser, type ServerSentEvent } from "musterd-client";
 import { authHeaders, authState, onAuthChange, reportRefused } from "./auth";
 import { type ApiError, apiUrl, errorOf, type Query } from "./client";
 import { noteReachable, onReachable } from "./reachable";
+import { takePlace } from "./streamSlots";
 
 export type StreamState =
   | { name: "connecting" }
   | { name: "live" }
+  | { name: "taking turns" }
   | { name: "reconnecting"; since: number; tries: number }
   | { name: "hidden" }
   | { name: "ended" }
@@ -39,6 +42,10 @@ const MAX_DELAY_MS = 15_000;
 const HIDDEN_GRACE_MS = 30_000;
 /** The server pings more often than this; a connection that is silent for longer is dead. */
 const SILENCE_MS = 60_000;
+/** A turn ends once nothing has come for this long, or after its longest time. */
+const TURN_QUIET_MS = 250;
+const TURN_MS = 1_000;
+const TURN_EVERY_MS = 3_000;
 
 export function retryDelay(tries: number, random: () => number = Math.random): number {
   return Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.max(0, tries - 1)) * (0.75 + random() / 2);
@@ -54,8 +61,10 @@ export function openStream(options: StreamOptions): Stream {
   let lostAt = 0;
   let isClosed = false;
   let current: StreamState["name"] | null = null;
+  let giveBackPlace: (() => void) | null = null;
 
   const tell = (state: StreamState) => {
+    if (state.name === "taking turns" && current === state.name) return;
     current = state.name;
     options.onState?.(state);
   };
@@ -65,6 +74,8 @@ export function openStream(options: StreamOptions): Stream {
     stopWaiting?.();
     controller?.abort();
     controller = null;
+    giveBackPlace?.();
+    giveBackPlace = null;
   };
 
   /** @param isRefused the server answered, but not with the stream: only time helps. */
@@ -82,16 +93,26 @@ export function openStream(options: StreamOptions): Stream {
     tell(state);
   };
 
+  const endTurn = () => {
+    stop();
+    timer = setTimeout(connect, TURN_EVERY_MS);
+  };
+
   const connect = async () => {
     stop();
     const own = new AbortController();
     controller = own;
-    if (tries === 0) tell({ name: "connecting" });
+    if (tries === 0 && current !== "taking turns") tell({ name: "connecting" });
+    const giveBack = await takePlace();
+    if (controller !== own) return giveBack?.();
+    giveBackPlace = giveBack;
     const usedKey = authState().key;
     let silence: ReturnType<typeof setTimeout> | undefined;
+    let turn: ReturnType<typeof setTimeout> | undefined;
+    let isTurn = false;
     const heard = () => {
       clearTimeout(silence);
-      silence = setTimeout(() => own.abort(), SILENCE_MS);
+      silence = isTurn ? setTimeout(endTurn, TURN_QUIET_MS) : setTimeout(() => own.abort(), SILENCE_MS);
     };
     try {
       heard();
@@ -120,7 +141,10 @@ export function openStream(options: StreamOptions): Stream {
       });
       tries = 0;
       lostAt = 0;
-      tell({ name: "live" });
+      isTurn = giveBack === null;
+      if (isTurn) turn = setTimeout(endTurn, TURN_MS);
+      heard();
+      tell({ name: isTurn ? "taking turns" : "live" });
       noteReachable();
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
@@ -136,6 +160,7 @@ export function openStream(options: StreamOptions): Stream {
       if (controller === own) retry();
     } finally {
       clearTimeout(silence);
+      clearTimeout(turn);
     }
   };
 

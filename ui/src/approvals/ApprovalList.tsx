@@ -1,9 +1,10 @@
 import { Inbox as InboxIcon } from "lucide-react";
+import { useEffect, useRef } from "react";
 import { Link } from "wouter";
 import { Time } from "../shared/Figures";
 import { NextPage, type PagedList } from "../shared/NextPage";
 import { EmptyState } from "../shared/PageStates";
-import { type Approval, argumentsOf, callerWithTeam, toolOf } from "./approval";
+import { type Approval, callerWithTeam, decidedArgumentsOf, replacedValues, toolOf } from "./approval";
 import { closedAt, type Inbox } from "./inbox";
 import { OnlyHere } from "./OnlyHere";
 import { isSoon, leftText } from "./question/deadline";
@@ -64,11 +65,17 @@ interface ItemProps {
 }
 
 function Item({ approval, isCurrent, children }: ItemProps) {
+  const link = useRef<HTMLAnchorElement>(null);
+  // Keys select it too, while it is scrolled out of sight.
+  useEffect(() => {
+    if (isCurrent) link.current?.scrollIntoView?.({ block: "nearest" });
+  }, [isCurrent]);
   const reason = approval.status === "pending" ? reasonOf(approval) : outcomeOf(approval);
-  const line = argumentLine(argumentsOf(approval));
+  const line = argumentLine(decidedArgumentsOf(approval), replacedValues(approval));
   return (
     <li>
       <Link
+        ref={link}
         href={`/approvals/${encodeURIComponent(approval.id)}`}
         className="list-item"
         aria-current={isCurrent ? "true" : undefined}

@@ -1,7 +1,5 @@
-import "../shared/parts.css";
-import "./approvals.css";
 import { ArrowLeft, Inbox as InboxIcon } from "lucide-react";
-import { useCallback } from "react";
+import { useCallback, useEffect, useRef } from "react";
 import { Link, useLocation } from "wouter";
 import { useConnection } from "../api/feed";
 import { serverNow } from "../api/serverClock";
@@ -70,9 +68,10 @@ function InboxPanes({ inbox, count, pending, now, approvalId, isPhone }: InboxPa
   const open = useCallback((approval: Approval | undefined) => approval && navigate(placeOf(approval.id)), [navigate]);
   useRedirect("/approvals", approvalId === null && firstId !== undefined ? placeOf(firstId) : null);
   const next = nextPending(inbox.pending, shownId);
+  const stoodAt = usePendingIndex(inbox, shownId);
   useKeys("Approvals", [
-    { keys: "j", label: "Next in the list", run: () => open(neighbour(inbox, shownId, 1)) },
-    { keys: "k", label: "Previous in the list", run: () => open(neighbour(inbox, shownId, -1)) },
+    { keys: "j", label: "Next in the list", run: () => open(neighbour(inbox, shownId, 1, stoodAt())) },
+    { keys: "k", label: "Previous in the list", run: () => open(neighbour(inbox, shownId, -1, stoodAt())) },
     { keys: "u", label: "Next undecided question", run: () => open(next), isDisabled: next === undefined },
     { keys: "Escape", label: "Back to the list", run: () => navigate("/approvals"), isDisabled: !isPhone },
   ]);
@@ -101,6 +100,17 @@ function InboxPanes({ inbox, count, pending, now, approvalId, isPhone }: InboxPa
       )}
     </div>
   );
+}
+
+/** The index that the open question has or had among those that wait; null: it was decided before it was opened. */
+function usePendingIndex(inbox: Inbox, id: string | undefined): () => number | null {
+  const last = useRef<{ id: string | undefined; index: number | null }>({ id: undefined, index: null });
+  const index = inbox.pending.findIndex((approval) => approval.id === id);
+  useEffect(() => {
+    if (index >= 0) last.current = { id, index };
+    else if (last.current.id !== id) last.current = { id, index: null };
+  }, [id, index]);
+  return () => last.current.index;
 }
 
 interface SelectedProps {

@@ -36,8 +36,9 @@ function useOutcome(approval: Approval): { run: RunDetail; result: string | null
     queryKey,
     queryFn: async ({ signal }) => {
       const [run, result] = await Promise.all([readSummary(id, signal), readResult(id, path, signal)]);
-      // A result that a person entered is shown with the decision.
-      return { run, result: approval.resolution_data?.result ? null : result };
+      // What a person entered, and what a rejected call has in place of a result, is shown with the decision.
+      const isPersons = approval.status !== "approved" || Boolean(approval.resolution_data?.result);
+      return { run, result: isPersons ? null : result };
     },
     refetchInterval: ({ state }) => (state.data && isFinal(state.data.run.status) ? false : interval),
   }).data;

@@ -1,5 +1,5 @@
 /** Approvals as `GET /approvals` lists them: tool calls that wait, or waited, for a person. */
-import type { Schemas } from "musterd-client";
+import { jsonText, type Schemas } from "musterd-client";
 
 export type ApprovalStatus = Schemas["ApprovalResponse"]["status"];
 
@@ -49,12 +49,25 @@ export interface ResolutionData {
   note?: string;
 }
 
-type TypedKeys = "pause_type" | "tool_args" | "requirements" | "resolution_data" | "context" | "default_decision";
+/** The JSON schema of a tool's arguments. */
+export interface ToolParameters {
+  properties?: Record<string, JsonObject>;
+}
+
+type TypedKeys =
+  | "pause_type"
+  | "tool_args"
+  | "tool_parameters"
+  | "requirements"
+  | "resolution_data"
+  | "context"
+  | "default_decision";
 
 /** The server's shape, with the values typed that its document leaves open. */
 export type Approval = Omit<Schemas["ApprovalResponse"], TypedKeys> & {
   pause_type: PauseType | null;
   tool_args: JsonObject | null;
+  tool_parameters: ToolParameters | null;
   requirements: Requirement[] | null;
   resolution_data: ResolutionData | null;
   context: { step?: AskingStep } | null;
@@ -139,6 +152,34 @@ export function argumentsOf(approval: Approval): JsonObject {
   if (step.error_message) return { error: step.error_message };
   const content = step.step_input?.previous_step_content ?? step.step_input?.input ?? null;
   return content === null ? {} : { input: content };
+}
+
+/** The same with the values that a person gave or changed. */
+export function decidedArgumentsOf(approval: Approval): JsonObject {
+  return { ...argumentsOf(approval), ...approval.resolution_data?.values };
+}
+
+/** What a person replaced when approving a call: the earlier values by name, or the defaults of what was left out. */
+export function replacedValues(approval: Approval): JsonObject {
+  if (approval.pause_type !== "confirmation") return {};
+  const before: JsonObject = { ...defaultsOf(approval), ...approval.tool_args };
+  const values = Object.entries(approval.resolution_data?.values ?? {});
+  return Object.fromEntries(
+    values.flatMap(([name, value]) => {
+      const former = before[name];
+      return former === undefined || jsonText(former) === jsonText(value) ? [] : [[name, former]];
+    }),
+  );
+}
+
+/** The values that the tool takes for the arguments that the call leaves out, of those that are known. */
+export function defaultsOf({ tool_parameters, tool_args }: Approval): JsonObject {
+  const parameters = Object.entries(tool_parameters?.properties ?? {});
+  return Object.fromEntries(
+    parameters.flatMap(([name, { default: value }]) =>
+      value === undefined || tool_args?.[name] !== undefined ? [] : [[name, value]],
+    ),
+  );
 }
 
 export function toolOf(approval: Approval): string {

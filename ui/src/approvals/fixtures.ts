@@ -34,6 +34,7 @@ export const REFUND: Approval = {
   tool_description: "Pay money back to the card that paid.",
   step_path: "t0/c1/t0/c0",
   default_decision: "reject",
+  tool_parameters: null,
 };
 
 export const CHECK_IN: Approval = {

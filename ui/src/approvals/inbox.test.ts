@@ -4,6 +4,26 @@ import { closedAt, neighbour, nextPending, toInbox } from "./inbox";
 
 const NOW = 1_000_100;
 
+describe("the keys of the list", () => {
+  const decided = { ...CHECK_IN, status: "approved" as const, resolved_at: NOW };
+  const inbox = { pending: [REFUND, NEWSLETTER, DEPLOY], decided: [decided, APPROVED], hasMoreDecided: false };
+
+  it("go on among the questions after one of them was decided", () => {
+    expect(neighbour(inbox, decided.id, 1, 1)).toBe(NEWSLETTER);
+    expect(neighbour(inbox, decided.id, -1, 1)).toBe(REFUND);
+  });
+
+  it("go through decisions that were opened as such", () => {
+    expect(neighbour(inbox, decided.id, 1, null)).toBe(APPROVED);
+    expect(neighbour(inbox, decided.id, -1, null)).toBe(DEPLOY);
+  });
+
+  it("reach the decisions after the last question", () => {
+    expect(neighbour(inbox, DEPLOY.id, 1, 2)).toBe(decided);
+    expect(neighbour(inbox, decided.id, 1, 3)).toBe(APPROVED);
+  });
+});
+
 describe("the inbox", () => {
   it("lists what expires first at the top, and what never expires last", () => {
     const inbox = toInbox([DEPLOY, CHECK_IN, NEWSLETTER, REFUND], [], NOW);

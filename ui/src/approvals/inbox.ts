@@ -62,8 +62,21 @@ export function nextPending(pending: readonly Approval[], id: string | undefined
   return pending.slice(index + 1).find((approval) => approval.id !== id) ?? others[0];
 }
 
-/** The approvals before and after `id` in the list as it is shown. */
-export function neighbour(inbox: Inbox, id: string | undefined, step: 1 | -1): Approval | undefined {
+/**
+ * The approvals before and after `id` in the list as it is shown.
+ *
+ * @param stoodAt the index that `id` had while it was pending and open: a person who decided it goes on among the
+ * questions, and not from its new place among the decisions.
+ */
+export function neighbour(
+  inbox: Inbox,
+  id: string | undefined,
+  step: 1 | -1,
+  stoodAt: number | null = null,
+): Approval | undefined {
+  const isDecided = inbox.decided.some((approval) => approval.id === id);
+  const follower = stoodAt === null || !isDecided ? undefined : inbox.pending[step === 1 ? stoodAt : stoodAt - 1];
+  if (follower !== undefined) return follower;
   const shown = [...inbox.pending, ...inbox.decided];
   const index = shown.findIndex((approval) => approval.id === id);
   if (index < 0) return shown[0];

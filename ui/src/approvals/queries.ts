@@ -97,7 +97,8 @@ export function useResolve(approval: Approval): SentDecision {
     mutationFn: (decision: Decision) => {
       const params = { path: { approval_id: approval.id } };
       const body = resolveBody(decision) as Schemas["ApprovalResolve"];
-      return exactDataOf<Approval>(api.POST("/approvals/{approval_id}/resolve", { params, body, parseAs: "text" }));
+      const answer = api.POST("/approvals/{approval_id}/resolve", { params, body, parseAs: "text" });
+      return exactDataOf<Approval>(answer).catch(reportUnanswered);
     },
     onSuccess: (decided) => {
       client.setQueryData(["approvals", "one", approval.id], decided);
@@ -119,6 +120,12 @@ export function useResolve(approval: Approval): SentDecision {
     isSending: last?.status === "pending",
     error: last?.error ?? null,
   };
+}
+
+/** In words that stay true beside the question once the server is back. */
+function reportUnanswered(error: unknown): never {
+  if (!(error instanceof ApiError && error.isNetwork)) throw error;
+  throw new ApiError("The server did not answer. Send your decision again: it counts once.", 0, error.code);
 }
 
 export function isConflict(error: unknown): boolean {

@@ -1,4 +1,3 @@
-import "./health.css";
 import { CircleAlert, CircleCheck, CircleX } from "lucide-react";
 import { usePageTitle } from "../app/pageTitle";
 import { formatTime } from "../shared/format";

@@ -2,7 +2,7 @@ import { cleanup, fireEvent, screen } from "@testing-library/preact";
 import { afterEach, expect, test, vi } from "vitest";
 import { fakeServer, renderPage } from "../approvals/testing";
 import { useRunActions } from "./controls/actions";
-import { runDetail } from "./fixtures";
+import { memberRun, runDetail } from "./fixtures";
 import { RunHeader } from "./RunHeader";
 
 afterEach(() => {
@@ -12,14 +12,14 @@ afterEach(() => {
 
 const RUN = runDetail();
 
-function Header() {
-  const actions = useRunActions(RUN);
+function Header({ run = RUN }) {
+  const actions = useRunActions(run);
   return (
     <>
       <button type="button" onClick={() => actions.message.mutate({ text: "Use express", memberRunId: null })}>
         Send it
       </button>
-      <RunHeader run={RUN} actions={actions} onRerun={() => undefined} hasCards={false} />
+      <RunHeader run={run} actions={actions} onRerun={() => undefined} hasCards={false} />
     </>
   );
 }
@@ -29,4 +29,15 @@ test("a message that was not sent is told, also once its dialog is closed", asyn
   renderPage(<Header />);
   fireEvent.click(screen.getByText("Send it"));
   expect(await screen.findByText("The message was not sent. The database is away.")).toBeTruthy();
+});
+
+test("a run that completed without some of its members says so", () => {
+  const run = runDetail({
+    status: "COMPLETED",
+    members: [memberRun("a", "Orders"), memberRun("b", "Shipping", { status: "ERROR" })],
+  });
+  fakeServer({});
+  renderPage(<Header run={run} />);
+  expect(screen.getByText("Completed")).toBeTruthy();
+  expect(screen.getByText("1 member failed")).toBeTruthy();
 });

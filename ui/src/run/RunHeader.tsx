@@ -25,6 +25,7 @@ export function RunHeader({ run, actions, onRerun, hasCards }: RunHeaderProps) {
   const attempt = takeovers(run) + 1;
   const isSent = actions.message.isSuccess && !isFinal(run.status);
   const origin = run.forked_from ?? run.copied_from;
+  const failedCount = run.members.filter((member) => member.status === "ERROR").length;
   const goneSince = useGoneSince();
   const status = shownStatus({ status: run.status, cancel_requested_at: run.cancel?.requested_at ?? null });
   return (
@@ -52,6 +53,9 @@ export function RunHeader({ run, actions, onRerun, hasCards }: RunHeaderProps) {
                 label={`${STATUS_LABEL[status]} at ${formatClock(goneSince / 1000)}`}
               />
             )}
+            {failedCount > 0 && run.status !== "ERROR" ? (
+              <span className="text-fail">{`${plural(failedCount, "member")} failed`}</span>
+            ) : null}
             {run.waiting > (run.status === "PAUSED" ? 1 : 0) ? (
               <QuestionTag count={run.waiting} hasCards={hasCards} />
             ) : null}

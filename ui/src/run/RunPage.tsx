@@ -1,4 +1,3 @@
-import "./run.css";
 import { useRedirect } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { UnreadPage } from "../shared/PageStates";

@@ -5,8 +5,8 @@ import { Button } from "../shared/Button";
 import { Duration, Time, Tokens } from "../shared/Figures";
 import { formatCost } from "../shared/format";
 import { Status } from "../shared/Status";
-import { isFinal, shownStatus } from "../shared/status";
-import { describeRun } from "./describe";
+import { isFinal } from "../shared/status";
+import { describeRun, listedStatus } from "./describe";
 import type { OlderRuns } from "./useRunList";
 
 export interface RunTableProps {
@@ -93,15 +93,11 @@ function OlderRunsButton({ older, label }: { older: OlderRuns; label: string }) 
 const RunRow = memo(function RunRow({ run }: { run: RunSummary }) {
   const line = describeRun(run);
   const end = run.ended_at ?? (isFinal(run.status) ? run.started_at : null);
-  const details = [
-    run.component_name || run.component_id,
-    run.user_id ? `by ${run.user_id}` : null,
-    run.attempts > 1 ? `attempt ${run.attempts}` : null,
-  ];
+  const details = [run.component_name || run.component_id, run.user_id ? `by ${run.user_id}` : null];
   return (
     <tr className="run">
       <td className="status-cell">
-        <Status status={shownStatus(run)} />
+        <Status status={listedStatus(run)} />
       </td>
       <td className="request-cell">
         <Link className="request" href={`/runs/${encodeURIComponent(run.run_id)}`} data-row>

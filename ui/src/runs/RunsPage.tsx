@@ -1,4 +1,3 @@
-import "./runs.css";
 import { Activity, ArrowUp, ListFilter, Terminal, X } from "lucide-react";
 import { type ReactNode, Suspense, useRef, useState } from "react";
 import { useParams } from "../app/hashLocation";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { describeRun } from "./describe";
+import { describeRun, listedStatus } from "./describe";
 import { completedRun, runOf } from "./fixtures";
 
 const activity = (kind: "model" | "writing" | "tool" | "waiting", tool: string | null = null) => ({
@@ -30,3 +30,9 @@ test.each([
   [runOf({ status: "PAUSED", waiting: 1, outcome: "May Rollout call deploy?" }), "May Rollout call deploy?", "wait"],
   [runOf(), "Starting", null],
 ])("%#", (run, text, tone) => expect(describeRun(run)).toEqual({ text, tone }));
+
+test("a run that asks something is listed as one that needs a person", () => {
+  expect(listedStatus(runOf({ waiting: 1 }))).toBe("PAUSED");
+  expect(listedStatus(runOf({ waiting: 1, cancel_requested_at: 1 }))).toBe("CANCELLING");
+  expect(listedStatus(runOf())).toBe("RUNNING");
+});

@@ -1,7 +1,7 @@
 /** What a run does now, or what came of it, in one line. */
 import type { RunSummary } from "../api/types";
 import { plural } from "../shared/format";
-import type { Tone } from "../shared/status";
+import { type StatusName, shownStatus, type Tone } from "../shared/status";
 
 export interface Line {
   text: string;
@@ -24,6 +24,12 @@ export function describeRun(run: RunSummary): Line {
   }
   if (run.status === "PAUSED") return { text: firstLine(run.outcome) || "Waits for a decision", tone: "wait" };
   return { text: describeActivity(run) || "Starting", tone: null };
+}
+
+/** A run that asks something needs a person even while its other members work, and is counted so. */
+export function listedStatus(run: RunSummary): StatusName {
+  const status = shownStatus(run);
+  return status === "RUNNING" && run.waiting > 0 ? "PAUSED" : status;
 }
 
 function sentence(text: string): string {

@@ -1,5 +1,3 @@
-import "../shared/parts.css";
-import "./sessions.css";
 import { MessagesSquare } from "lucide-react";
 import { useLocation } from "wouter";
 import { useParams, useRedirect } from "../app/hashLocation";

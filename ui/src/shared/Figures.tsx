@@ -11,12 +11,18 @@ export function Duration({ from, to }: { from: number | null | undefined; to?: n
   return <>{formatDuration((to ?? now) - from)}</>;
 }
 
+interface TimeProps {
+  at: number | null | undefined;
+  /** Also of a day before today. */
+  hasSeconds?: boolean;
+}
+
 /** A moment: today as a clock, older with the date; UTC as the tooltip. */
-export function Time({ at }: { at: number | null | undefined }) {
+export function Time({ at, hasSeconds = false }: TimeProps) {
   if (at === null || at === undefined) return <>–</>;
   return (
     <time dateTime={new Date(at * 1000).toISOString()} title={formatUtc(at)}>
-      {formatTime(at, serverNow())}
+      {formatTime(at, serverNow(), hasSeconds)}
     </time>
   );
 }

@@ -1,4 +1,3 @@
-import "./parts.css";
 import { useMemo, useState } from "react";
 import type { Search } from "../api/types";
 import { Button } from "./Button";

@@ -32,12 +32,21 @@ export function formatOffset(seconds: number): string {
   return `${minutes}${THIN}m${SPACE}${(span - minutes * 60).toFixed(3).padStart(6, "0")}${THIN}s`;
 }
 
-/** Today as a clock, older with the date. */
-export function formatTime(seconds: number | null | undefined, now: number = Date.now() / 1000): string {
+/**
+ * Today as a clock, older with the date.
+ *
+ * @param hasSeconds also of a day before today, whatever its year.
+ */
+export function formatTime(
+  seconds: number | null | undefined,
+  now: number = Date.now() / 1000,
+  hasSeconds = false,
+): string {
   if (seconds === null || seconds === undefined) return DASH;
   const date = new Date(seconds * 1000);
   const today = new Date(now * 1000);
   if (date.toDateString() === today.toDateString()) return clock.format(date);
+  if (hasSeconds) return `${day.format(date)}, ${clock.format(date)}`;
   if (date.getFullYear() === today.getFullYear()) return `${day.format(date)}, ${shortClock.format(date)}`;
   return dayAndYear.format(date);
 }

@@ -1,5 +1,3 @@
-import "../shared/parts.css";
-import "../teams/teams.css";
 import { useQuery } from "@tanstack/react-query";
 import { ChevronRight, Terminal } from "lucide-react";
 import { type FormEvent, type KeyboardEvent, useLayoutEffect, useRef, useState } from "react";

@@ -1,5 +1,3 @@
-import "../shared/parts.css";
-import "./teams.css";
 import { ArrowLeft, Users } from "lucide-react";
 import { Link, useLocation } from "wouter";
 import type { ComponentKind } from "../api/types";

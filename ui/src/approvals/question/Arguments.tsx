@@ -1,32 +1,62 @@
-import { useId } from "react";
+import { type ReactNode, useId } from "react";
 import { focusOnMount } from "../../shared/autofocus";
 import type { Json, JsonObject } from "../approval";
 import type { Question } from "./useQuestion";
 import type { Field } from "./values";
 import { argumentText } from "./wording";
 
+interface ArgumentsProps {
+  args: JsonObject | null;
+  /** What the tool takes for arguments that the call leaves out. */
+  defaults?: JsonObject;
+  /** The earlier values of those that a person changed. */
+  replaced?: JsonObject;
+}
+
 /** The arguments of a call, as names and values. */
-export function Arguments({ args }: { args: JsonObject | null }) {
-  const entries = Object.entries(args ?? {});
-  if (entries.length === 0) return <p className="text-ink-3">The call has no arguments.</p>;
+export function Arguments({ args, defaults = {}, replaced = {} }: ArgumentsProps) {
+  const given = Object.entries(args ?? {});
+  const leftOut = Object.entries(defaults).filter(([name, value]) => value !== null && args?.[name] === undefined);
+  if (given.length + leftOut.length === 0) return <p className="text-ink-3">The call has no arguments.</p>;
   return (
     <dl className="arguments">
-      {entries.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <Value value={value} />
-        </div>
+      {given.map(([name, value]) => (
+        <Argument key={name} name={name} value={value}>
+          {replaced[name] === undefined ? null : <Was value={replaced[name]} />}
+        </Argument>
+      ))}
+      {leftOut.map(([name, value]) => (
+        <Argument key={name} name={name} value={value}>
+          <p className="argument-was">Default, because the call leaves it out</p>
+        </Argument>
       ))}
     </dl>
   );
 }
 
-function Value({ value }: { value: Json }) {
+interface ArgumentProps {
+  name: string;
+  value: Json;
+  children: ReactNode;
+}
+
+function Argument({ name, value, children }: ArgumentProps) {
   const isJson = typeof value === "object" && value !== null;
   const text = argumentText(value);
   return (
-    <dd className={isJson ? "is-json" : undefined}>{text === "" ? <span className="text-ink-3">empty</span> : text}</dd>
+    <div>
+      <dt>{name}</dt>
+      <dd className={isJson ? "is-json" : undefined}>
+        {text === "" ? <span className="text-ink-3">empty</span> : text}
+        {children}
+      </dd>
+    </div>
   );
+}
+
+function Was({ value }: { value: Json }) {
+  const text = argumentText(value);
+  return <p className="argument-was">{text === "" ? "It was empty" : `It was ${shortText(text)}`}</p>;
 }
 
 /** The same table with a field for each value. */
@@ -69,7 +99,8 @@ function Entry({ id, field, question, isFirst }: EntryProps) {
         <div id={helpId}>
           {problem ? <p className="field-problem">{problem}</p> : null}
           {field.description ? <p className="field-help">{field.description}</p> : null}
-          {isChanged ? <p className="argument-was">It was {shortText(argumentText(field.value))}</p> : null}
+          {isChanged ? <Was value={field.value} /> : null}
+          {field.isLeftOut && !isChanged ? <p className="field-help">The call leaves it out.</p> : null}
         </div>
       </div>
     </div>

@@ -2,7 +2,7 @@ import { Check, Clock, Info, X } from "lucide-react";
 import { Time } from "../../shared/Figures";
 import { Banner } from "../../shared/PageStates";
 import type { Tone } from "../../shared/status";
-import { type Approval, type ApprovalStatus, argumentsOf, isPending } from "../approval";
+import { type Approval, type ApprovalStatus, decidedArgumentsOf, isPending, replacedValues } from "../approval";
 import { Arguments } from "./Arguments";
 import { agrees, type Decision, resolveBody, unusedText } from "./decision";
 import type { Question } from "./useQuestion";
@@ -35,7 +35,7 @@ export function Decided({ question }: { question: Question }) {
       <Quote label="Note" text={data?.note} />
       <Quote label="Result" text={data?.result} />
       {unused ? <Unused decision={unused} /> : null}
-      <Arguments args={{ ...argumentsOf(approval), ...data?.values }} />
+      <Arguments args={decidedArgumentsOf(approval)} replaced={replacedValues(approval)} />
     </div>
   );
 }

@@ -160,7 +160,9 @@ describe("a question that somebody else decides", () => {
     fireEvent.click(screen.getByText("Reject…"));
     fireEvent.change(await screen.findByLabelText(/^Note/), { target: { value: "Too much." } });
     fireEvent.click(screen.getByText("Reject"));
-    expect(await screen.findByText("The server cannot be reached.")).toBeTruthy();
+    expect(
+      await screen.findByText("The server did not answer. Send your decision again: it counts once."),
+    ).toBeTruthy();
     become("rejected", { note: "Not today." });
     expect(await screen.findByText("Your rejection was not used.")).toBeTruthy();
     expect(screen.getByText("Your note").parentElement?.textContent).toBe("Your note Too much.");

@@ -1,5 +1,3 @@
-import "../../shared/parts.css";
-import "../approvals.css";
 import { Hand } from "lucide-react";
 import { useLayoutEffect, useRef } from "react";
 import { Link } from "wouter";

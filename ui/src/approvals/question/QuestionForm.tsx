@@ -5,7 +5,7 @@ import { focusOnMount } from "../../shared/autofocus";
 import { Button } from "../../shared/Button";
 import { Banner } from "../../shared/PageStates";
 import { useNow } from "../../shared/useNow";
-import { argumentsOf, callerOf, choicesOf, stepOf, toolOf } from "../approval";
+import { argumentsOf, callerOf, choicesOf, defaultsOf, stepOf, toolOf } from "../approval";
 import { isConflict } from "../queries";
 import { Arguments, ValueForm } from "./Arguments";
 import { ChoicesForm } from "./Choices";
@@ -79,7 +79,8 @@ function Values({ question }: { question: Question }) {
       </>
     );
   }
-  return question.mode === "change" ? <ValueForm question={question} /> : <Arguments args={argumentsOf(approval)} />;
+  if (question.mode === "change") return <ValueForm question={question} />;
+  return <Arguments args={argumentsOf(approval)} defaults={defaultsOf(approval)} />;
 }
 
 function ResultField({ question }: { question: Question }) {

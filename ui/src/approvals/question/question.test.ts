@@ -1,10 +1,27 @@
 import { describe, expect, it } from "vitest";
 import { isExact, parseExact } from "../../api/exactJson";
-import { argumentsOf, type JsonObject } from "../approval";
+import {
+  type Approval,
+  argumentsOf,
+  decidedArgumentsOf,
+  type JsonObject,
+  replacedValues,
+  type ToolParameters,
+} from "../approval";
 import { APPROVED, CHECK_IN, DEPLOY, FORM, NEWSLETTER, QUESTIONS, REFUND, ROUTE } from "../fixtures";
 import { resolveBody } from "./decision";
 import { argumentFields, draftOf, inputFields, readDraft } from "./values";
 import { argumentLine, outcomeOf, questionText } from "./wording";
+
+/** As pydantic writes them. */
+const PARAMETERS: ToolParameters = {
+  properties: {
+    euros: { type: "integer", description: "How much." },
+    to: { enum: ["card", "voucher"], type: "string" },
+    is_final: { default: true, type: "boolean" },
+    days: { anyOf: [{ type: "integer" }, { type: "null" }], default: null },
+  },
+};
 
 describe("the words of a question", () => {
   it("asks what the person has to decide", () => {
@@ -38,6 +55,17 @@ describe("the words of a question", () => {
     expect(argumentLine(REFUND.tool_args)).toBe("4417 · amount_eur 14.9 · Parcel lost in transit");
     expect(argumentLine({ text: "a".repeat(80), none: null })).toBe(`${"a".repeat(59)}…`);
     expect(argumentLine(null)).toBe("");
+  });
+
+  it("shows the values that a person replaced", () => {
+    const values = { amount_eur: 10, order_id: "4417", is_final: false };
+    const approved: Approval = { ...APPROVED, tool_parameters: PARAMETERS, resolution_data: { values } };
+    expect(replacedValues(approved)).toEqual({ amount_eur: 14.9, is_final: true });
+    expect(argumentLine(decidedArgumentsOf(approved), replacedValues(approved))).toBe(
+      "4417 · amount_eur 14.9 → 10 · Parcel lost in transit · is_final true → false",
+    );
+    expect(outcomeOf(approved)).toBe("Approved with other values by Ida");
+    expect(outcomeOf({ ...approved, resolution_data: { values: { order_id: "4417" } } })).toBe("Approved by Ida");
   });
 
   it("says who decided", () => {
@@ -77,7 +105,7 @@ describe("the values of a form", () => {
   });
 
   it("sends only changed arguments of a call that is approved with other values", () => {
-    const args = argumentFields(REFUND.tool_args ?? {});
+    const args = argumentFields(REFUND);
     const same = readDraft(args, draftOf(args), { mayBeEmpty: true });
     expect(same).toEqual({ values: {}, problems: {} });
     const changed = readDraft(args, { ...draftOf(args), amount_eur: "103.90" }, { mayBeEmpty: true });
@@ -85,7 +113,7 @@ describe("the values of a form", () => {
   });
 
   it.skipIf(isExact)("refuses whole numbers that this browser would round", () => {
-    const args = argumentFields({ order_id: 7, options: { parcel: 7 } });
+    const args = argumentFields({ ...REFUND, tool_args: { order_id: 7, options: { parcel: 7 } } });
     const read = (draft: Record<string, string>) =>
       readDraft(args, { ...draftOf(args), ...draft }, { mayBeEmpty: true }).problems;
     const problem = "This browser rounds whole numbers this large. Use a newer browser.";
@@ -97,7 +125,7 @@ describe("the values of a form", () => {
   it.runIf(isExact)("reads, shows and sends whole numbers of any size as they are", () => {
     const args = parseExact('{"order_id": 1234567890123456789, "options": {"parcel": 9007199254740993}}') as JsonObject;
     expect(argumentLine(args)).toBe('1234567890123456789 · { "parcel": 9007199254740993 }');
-    const form = argumentFields(args);
+    const form = argumentFields({ ...REFUND, tool_args: args });
     expect(readDraft(form, draftOf(form), { mayBeEmpty: true }).values).toEqual({});
     const draft = { order_id: "1234567890123456788", options: '{"parcel": 9007199254740993, "count": 2}' };
     expect(JSON.stringify(readDraft(form, draft, { mayBeEmpty: true }).values)).toBe(
@@ -105,8 +133,34 @@ describe("the values of a form", () => {
     );
   });
 
+  it("has the types, choices and defaults that the tool declares", () => {
+    const fields = argumentFields({ ...REFUND, tool_args: { euros: 20, to: "card" }, tool_parameters: PARAMETERS });
+    expect(fields.map(({ name, type, value, isLeftOut = false }) => [name, type, value, isLeftOut])).toEqual([
+      ["euros", "int", 20, false],
+      ["to", "str", "card", false],
+      ["is_final", "bool", true, true],
+      ["days", "int", null, true],
+    ]);
+    expect(fields[1]?.options).toEqual(["card", "voucher"]);
+    const read = (draft: Record<string, string>) =>
+      readDraft(fields, { ...draftOf(fields), ...draft }, { mayBeEmpty: true });
+    expect(read({})).toEqual({ values: {}, problems: {} });
+    expect(read({ euros: "12.5" }).problems).toEqual({ euros: "Enter a whole number." });
+    expect(read({ euros: "12", is_final: "false", days: "3" }).values).toEqual({ euros: 12, is_final: false, days: 3 });
+  });
+
+  it("takes a value as it was sent if the tool declares another type", () => {
+    const properties = { place: { type: "string" }, count: { anyOf: [{ type: "integer" }, { type: "string" }] } };
+    const tool_args = { place: { city: "Bern" }, count: 2 };
+    const types = argumentFields({ ...REFUND, tool_args, tool_parameters: { properties } }).map(({ type }) => type);
+    expect(types).toEqual(["dict", "float"]);
+  });
+
   it("reads lists and objects as JSON", () => {
-    const args = argumentFields({ tags: ["a"], options: { dry: true }, note: null, dry: false });
+    const args = argumentFields({
+      ...REFUND,
+      tool_args: { tags: ["a"], options: { dry: true }, note: null, dry: false },
+    });
     const draft = { tags: '["a", "b"]', options: "[]", note: "", dry: "true" };
     const reading = readDraft(args, draft, { mayBeEmpty: true });
     expect(reading.values).toEqual({ tags: ["a", "b"], dry: true });

@@ -35,10 +35,7 @@ export type Choices = Record<string, string[]>;
 export function useQuestion(approval: Approval): Question {
   const [mode, setMode] = useState<Mode>("decide");
   const isForm = approval.pause_type === "user_input";
-  const fields = useMemo(
-    () => (isForm ? inputFields(approval) : argumentFields(approval.tool_args ?? {})),
-    [approval, isForm],
-  );
+  const fields = useMemo(() => (isForm ? inputFields(approval) : argumentFields(approval)), [approval, isForm]);
   const [edits, setEdits] = useState<Draft>({});
   const [choices, setChoices] = useState<Choices>({});
   const [problems, setProblems] = useState<Record<string, string>>({});

@@ -1,7 +1,7 @@
 /** The values that a person types before a call: fields, how they read as text, and what is wrong with them. */
 
 import { isExact, parseExact } from "../../api/exactJson";
-import { type Approval, type InputField, type Json, type JsonObject, requirementOf } from "../approval";
+import { type Approval, defaultsOf, type InputField, type Json, type JsonObject, requirementOf } from "../approval";
 
 export type FieldType = "str" | "int" | "float" | "bool" | "list" | "dict" | "json";
 
@@ -14,6 +14,8 @@ export interface Field {
   /** The only values that are accepted. */
   options?: readonly Json[] | undefined;
   mayBeEmpty?: boolean;
+  /** The call leaves it out: its value is the tool's default. */
+  isLeftOut?: boolean;
 }
 
 /** The texts of the form by field name. A boolean is "true", "false" or "". */
@@ -31,10 +33,49 @@ export function inputFields(approval: Approval): Field[] {
   return (requirementOf(approval)?.user_input_schema ?? []).map(fieldOf);
 }
 
-/** The arguments of a call as fields, for a person who approves it with other values. */
-export function argumentFields(args: JsonObject): Field[] {
-  return Object.entries(args).map(([name, value]) => ({ name, type: typeOf(value), description: null, value }));
+/** The arguments of a call as fields, for a person who approves it with other values; also those that it leaves out. */
+export function argumentFields(approval: Approval): Field[] {
+  const args = approval.tool_args ?? {};
+  const parameters = approval.tool_parameters?.properties ?? {};
+  const leftOut = Object.keys(parameters).filter((name) => args[name] === undefined);
+  const defaults = defaultsOf(approval);
+  return [
+    ...Object.entries(args).map(([name, value]) => argumentField(name, value, parameters[name])),
+    ...leftOut.map((name) => ({
+      ...argumentField(name, defaults[name] ?? null, parameters[name]),
+      isLeftOut: true,
+    })),
+  ];
 }
+
+function argumentField(name: string, value: Json, parameter: JsonObject = {}): Field {
+  const types = [parameter, ...alternatives(parameter)].filter(({ type }) => type !== "null");
+  const options = types.map((type) => type.enum).find(Array.isArray);
+  const description = typeof parameter.description === "string" ? parameter.description : null;
+  return { name, type: declaredType(types, value) ?? typeOf(value), description, value, options };
+}
+
+/** What the parameter may be, of the optional ones as pydantic writes them: `{"anyOf": [{"type": "integer"}, …]}`. */
+function alternatives(parameter: JsonObject): JsonObject[] {
+  return Array.isArray(parameter.anyOf) ? parameter.anyOf.filter(isObject) : [];
+}
+
+/** The one type that is declared; undefined: there are several or none, or the value that was sent is of another. */
+function declaredType(types: readonly JsonObject[], value: Json): FieldType | undefined {
+  const declared = types.flatMap(({ type }) => (typeof type === "string" ? [DECLARED_TYPES[type]] : []));
+  const type = declared.length === 1 ? declared[0] : undefined;
+  const isNested = (one: FieldType | undefined) => one === "list" || one === "dict";
+  return value !== null && (isNested(type) || isNested(typeOf(value))) && type !== typeOf(value) ? undefined : type;
+}
+
+const DECLARED_TYPES: Record<string, FieldType> = {
+  string: "str",
+  integer: "int",
+  number: "float",
+  boolean: "bool",
+  array: "list",
+  object: "dict",
+};
 
 export function draftOf(fields: readonly Field[]): Draft {
   return Object.fromEntries(fields.map((field) => [field.name, textOf(field)]));
@@ -130,7 +171,7 @@ export function parseJson(
   }
 }
 
-export function isObject(value: Json): boolean {
+export function isObject(value: Json): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 

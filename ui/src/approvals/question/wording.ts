@@ -1,6 +1,15 @@
 /** What a question says: the sentence a person answers, and the line of it in a list. */
 
-import { type Approval, callerOf, choicesOf, type Json, type JsonObject, stepOf, toolOf } from "../approval";
+import {
+  type Approval,
+  callerOf,
+  choicesOf,
+  type Json,
+  type JsonObject,
+  replacedValues,
+  stepOf,
+  toolOf,
+} from "../approval";
 import { inputFields } from "./values";
 
 const LINE_VALUES = 5;
@@ -87,16 +96,30 @@ export function reasonOf(approval: Approval): string {
   }
 }
 
-/** The call's values in one line: "4417 · 14.9 · Parcel lost in transit". */
-export function argumentLine(args: JsonObject | null): string {
-  const given = Object.entries(args ?? {}).filter(([, value]) => value !== null && value !== "");
-  return given.slice(0, LINE_VALUES).map(namedValue).join(" · ");
+/**
+ * The call's values in one line: "4417 · amount_eur 14.9 → 10 · Parcel lost in transit".
+ *
+ * @param replaced the earlier values of those that a person changed.
+ */
+export function argumentLine(args: JsonObject | null, replaced: JsonObject = {}): string {
+  const given = Object.entries(args ?? {}).filter(([name, value]) => name in replaced || !isBlank(value));
+  return given
+    .slice(0, LINE_VALUES)
+    .map(([name, value]) => namedValue(name, value, replaced[name]))
+    .join(" · ");
 }
 
 /** A text as it is; a number or boolean says nothing without its name. */
-function namedValue([name, value]: [string, Json]): string {
-  const text = shorten(argumentText(value), VALUE_CHARACTERS);
-  return typeof value === "string" ? text : `${name} ${text}`;
+function namedValue(name: string, value: Json, replaced: Json | undefined): string {
+  const texts = replaced === undefined ? [value] : [replaced, value];
+  const line = texts
+    .map((text) => (isBlank(text) ? "empty" : shorten(argumentText(text), VALUE_CHARACTERS)))
+    .join(" → ");
+  return typeof value === "string" ? line : `${name} ${line}`;
+}
+
+function isBlank(value: Json): boolean {
+  return value === null || value === "";
 }
 
 /** One value as a person reads it: texts as they are, everything else as JSON. */
@@ -131,7 +154,7 @@ function approvedWord(approval: Approval): string {
     case "unknown_outcome":
       return approval.resolution_data?.result === undefined ? "Approved to make again" : "Recorded as happened";
     default:
-      return "Approved";
+      return Object.keys(replacedValues(approval)).length > 0 ? "Approved with other values" : "Approved";
   }
 }
 

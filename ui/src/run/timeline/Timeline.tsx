@@ -20,6 +20,7 @@ import { downtimeText, spanDescription, spanTitle } from "./describe";
 import { isShown, type Only } from "./draw";
 import { LaneNames } from "./LaneNames";
 import { AXIS_HEIGHT, type Layout } from "./layout";
+import { legendOf } from "./legend";
 import { StepsGrid } from "./StepsGrid";
 
 export interface TimelineHandle {
@@ -101,10 +102,7 @@ export function Timeline(props: TimelineProps) {
     const { current: placed, onSelect } = latest.current;
     if (placed !== null) onSelect(placed.span, placed.lane);
   }, []);
-  const legend = useMemo(() => {
-    const has = (test: (span: Span) => boolean) => spans.lanes.some((lane) => lane.spans.some(test));
-    return { hasLoading: has((span) => span.kind === "loading"), hasArrival: has((span) => span.firstAt !== null) };
-  }, [spans]);
+  const legend = useMemo(() => legendOf(spans, areGapsFolded), [spans, areGapsFolded]);
   const lastDowntime = spans.downtime.at(-1);
   const height = layout === null ? undefined : layout.height + AXIS_HEIGHT;
   const brushStyle = brush === null ? undefined : { left: brush.from, width: brush.to - brush.from };
@@ -121,14 +119,11 @@ export function Timeline(props: TimelineProps) {
       </div>
       {hover === null ? null : <BarTooltip key={hover.key} hover={hover} />}
       <div className="legend">
-        <span data-kind="model">Model</span>
-        {legend.hasArrival ? <span data-kind="text">Its answer arrives</span> : null}
-        <span data-kind="tool">Tool</span>
-        <span data-kind="wait">Needs you</span>
-        <span data-kind="fail">Failed</span>
-        <span data-kind="cut">Cut off</span>
-        {legend.hasLoading ? <span data-kind="load">Loading a model</span> : null}
-        {spans.downtime.length > 0 ? <span data-kind="down">Downtime</span> : null}
+        {legend.map(({ kind, label }) => (
+          <span key={kind} data-kind={kind}>
+            {label}
+          </span>
+        ))}
         <span className="legend-end">
           {lastDowntime === undefined ? null : <span>{downtimeText(lastDowntime)}</span>}
           <Button

@@ -17,9 +17,10 @@ import {
   type View,
   xOf,
 } from "./draw";
+import { gapsOf, isIdle } from "./idleTime";
 import { indexLane, type LaneIndex } from "./laneIndex";
 import { AXIS_HEIGHT, type Layout, layoutLanes, NAMES_LEAST, namesWidth } from "./layout";
-import { type Gap, idleGaps, TimeScale } from "./scale";
+import { TimeScale } from "./scale";
 
 interface Hit {
   span: Span;
@@ -514,27 +515,6 @@ function sizeCanvas(canvas: HTMLCanvasElement, width: number, height: number, ra
   canvas.height = Math.round(height * ratio);
   canvas.style.height = `${height}px`;
   canvas.getContext("2d")?.setTransform(ratio, 0, 0, ratio, 0, 0);
-}
-
-/** The idle gaps of a run: nothing was at work in them, whoever waited. */
-function gapsOf(spans: Spans, now: number): Gap[] {
-  const busy: Gap[] = [];
-  for (const lane of spans.lanes) {
-    for (const span of lane.spans) {
-      if (isWork(span)) busy.push({ start: span.start, end: span.end ?? now });
-    }
-  }
-  return idleGaps(busy, spans.start, now);
-}
-
-/** Whether nothing is at work now. */
-function isIdle(spans: Spans | null): boolean {
-  return spans?.lanes.every((lane) => lane.spans.every((span) => span.end !== null || !isWork(span))) ?? false;
-}
-
-/** A container and a leader with its members may wait, and what works has bars of its own. */
-function isWork(span: Span): boolean {
-  return span.kind !== "wait" && span.kind !== "members" && span.kind !== "container";
 }
 
 function spread(pointers: ReadonlyMap<number, number>): number {

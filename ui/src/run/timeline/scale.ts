@@ -14,11 +14,6 @@ export interface Fold extends Gap {
   axisWidth: number;
 }
 
-/** Idle gaps from here on are folded. */
-export const FOLDED_SECONDS = 30;
-/** How much of a gap stays visible at both sides of its fold: this share of the busy time, within limits in seconds. */
-const MARGIN_SHARE = 0.03;
-const MARGIN_LIMITS = [0.01, 1] as const;
 /** The width of a fold, as a share of all that is not folded. */
 const FOLD_SHARE = 0.035;
 
@@ -74,28 +69,6 @@ function lastAtMost(sorted: readonly number[], value: number): number {
     else high = middle;
   }
   return low - 1;
-}
-
-/**
- * The parts of `start` to `end` in which nothing was at work for longer than {@link FOLDED_SECONDS}, less a margin.
- *
- * @param busy when something was at work; in any order.
- */
-export function idleGaps(busy: readonly Gap[], start: number, end: number): Gap[] {
-  const gaps: Gap[] = [];
-  let idleSince = start;
-  const close = (until: number): void => {
-    if (until - idleSince > FOLDED_SECONDS) gaps.push({ start: idleSince, end: until });
-  };
-  for (const one of [...busy].sort((a, b) => a.start - b.start)) {
-    if (one.start > idleSince) close(Math.min(one.start, end));
-    idleSince = Math.max(idleSince, one.end);
-  }
-  if (end > idleSince) close(end);
-  const busySeconds = end - start - gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
-  const [least, most] = MARGIN_LIMITS;
-  const margin = Math.min(most, Math.max(least, busySeconds * MARGIN_SHARE));
-  return gaps.map((gap) => ({ start: gap.start + margin, end: gap.end - margin }));
 }
 
 export interface Tick {

@@ -1,13 +1,15 @@
 import { expect, test } from "vitest";
-import { busyRun, longRun, runDetail, runStep } from "../fixtures";
+import { busyRun, longRun, runDetail, runStep, START } from "../fixtures";
 import { waitingCalls } from "../model/approvals";
 import { type Lane, type Spans, toSpans } from "../spans";
 import { findSpan, moved } from "../stepKey";
 import { downtimeText } from "./describe";
 import { bandAt, hitTest, type Scene } from "./draw";
+import { idleGaps } from "./idleTime";
 import { indexLane, visibleRange } from "./laneIndex";
 import { lanesBetween, layoutLanes, namesWidth } from "./layout";
-import { gapLabel, idleGaps, TimeScale, ticksOf } from "./scale";
+import { legendOf } from "./legend";
+import { gapLabel, TimeScale, ticksOf } from "./scale";
 
 test("long idle gaps are folded, short ones are not", () => {
   const busy = [
@@ -35,6 +37,17 @@ test("no tick stands in a fold, and ticks keep their distance", () => {
   expect(ticks.some((tick) => folded(tick.axis))).toBe(false);
   expect(ticks[0]).toEqual({ axis: 0, label: "0 s" });
   expect(ticks.map((tick) => tick.label)).toContain("1 h 0 m 10 s");
+});
+
+test("the legend explains the colours that the timeline has, and a fold", () => {
+  const kinds = (spans: Spans, areGapsFolded = true) => legendOf(spans, areGapsFolded).map(({ kind }) => kind);
+  expect(kinds(toSpans({ run: runDetail({ status: "COMPLETED", ended_at: START + 5 }), steps: [] }))).toEqual([
+    "model",
+  ]);
+  const steps = [runStep("t0/m", 0, 1, { kind: "model" }), runStep("t0/c0", 100, 2, { state: "failed" })];
+  const spans = toSpans({ run: runDetail({ status: "COMPLETED", ended_at: START + 102 }), steps });
+  expect(kinds(spans)).toEqual(["model", "tool", "fail", "fold"]);
+  expect(kinds(spans, false)).toEqual(["model", "tool", "fail"]);
 });
 
 test("labels of gaps read like durations", () => {

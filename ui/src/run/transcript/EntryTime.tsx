@@ -1,26 +1,22 @@
 import { Duration, Time } from "../../shared/Figures";
 import type { Entry } from "../live/feed";
 
-/** When something was said or happened: a text when it was complete, with how long it took. */
+/** When something began, which is the order of the rows; of a text also how long it took. */
 export function EntryTime({ entry }: { entry: Entry }) {
   switch (entry.kind) {
     case "model":
       return (
         <>
-          {entry.endedAt === null ? null : (
-            <>
-              <Time at={entry.endedAt} />
-              {" · "}
-            </>
-          )}
+          <Time at={entry.startedAt} hasSeconds />
+          {" · "}
           <span className="numeric" title="From the start of the model call to the end of its answer">
             <Duration from={entry.startedAt} to={entry.endedAt} />
           </span>
         </>
       );
     case "note":
-      return <Time at={entry.at} />;
+      return <Time at={entry.at} hasSeconds />;
     default:
-      return <Time at={entry.startedAt} />;
+      return <Time at={entry.startedAt} hasSeconds />;
   }
 }

@@ -7,7 +7,7 @@ import { EntryView } from "./EntryView";
 
 afterEach(cleanup);
 
-test("a text has the time at which it was complete, and how long it took", () => {
+test("a text has the time at which it began, and how long it took", () => {
   const feed = new RunFeed("r1");
   const event = (index: number, name: string, at: number) =>
     ({
@@ -24,6 +24,6 @@ test("a text has the time at which it was complete, and how long it took", () =>
   if (call === undefined) throw new Error("no call");
   const { container } = render(<EntryView entry={call} isTimed members={new Map()} calls={new Map()} />);
   const times = [...container.querySelectorAll("time")].map((time) => time.dateTime);
-  expect(times).toEqual([new Date((START + 61) * 1000).toISOString()]);
-  expect(container.textContent).toContain(`${formatTime(START + 61)} · 1\u202fm\u00a000\u202fs`);
+  expect(times).toEqual([new Date((START + 1) * 1000).toISOString()]);
+  expect(container.textContent).toContain(`${formatTime(START + 1, undefined, true)} · 1\u202fm\u00a000\u202fs`);
 });

@@ -126,7 +126,7 @@ function RowView({ row, lane, names, calls }: RowViewProps) {
           <Dot tone={lane === undefined ? "idle" : LANE_TONE[lane.state]} />
           <b>{row.thread.name}</b>
           <span className="text-meta text-ink-3">
-            {row.first === null ? <Time at={row.thread.startedAt} /> : <EntryTime entry={row.first} />}
+            {row.text === null ? <Time at={row.at} hasSeconds /> : <EntryTime entry={row.text} />}
           </span>
         </p>
       );
@@ -144,7 +144,7 @@ function RowView({ row, lane, names, calls }: RowViewProps) {
         <div className="entry-text">
           <p className="flex items-center gap-2 text-meta text-ink-3">
             Answer
-            {row.thread.endedAt === null ? null : <Time at={row.thread.endedAt} />}
+            {row.thread.endedAt === null ? null : <Time at={row.thread.endedAt} hasSeconds />}
             <CopyButton text={row.text} label="Copy the answer" />
           </p>
           <Markdown text={row.text} />

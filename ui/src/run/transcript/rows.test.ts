@@ -57,11 +57,11 @@ test("an entry without its speaker above it says itself when it was", () => {
   const feed = new RunFeed(run.run_id);
   feed.apply(events);
   const rows = toRows(feed, run, "orders");
-  expect(rows.flatMap((row) => (row.kind === "speaker" ? row.first : []))).toEqual([null]);
+  expect(rows.flatMap((row) => (row.kind === "speaker" ? row.text : []))).toEqual([null]);
   expect(rows.flatMap((row) => (row.kind === "entry" ? row.isTimed : []))).toEqual([true, true, true]);
   const all = toRows(feed, run, null);
   const own = all.findIndex((row) => row.kind === "entry" && row.entry.kind === "note");
-  expect([all[own - 1], all[own]]).toMatchObject([{ first: { kind: "note" } }, { isTimed: false }]);
+  expect([all[own - 1], all[own]]).toMatchObject([{ at: START + 12.53, text: null }, { isTimed: false }]);
 });
 
 test("an answer that was not written as text is shown, one that was is not shown twice", () => {
@@ -141,6 +141,18 @@ test("a delegation that a crash began again stands above what its member had don
     event(9, "RunCompleted", { run_id: "member", content: "Done" }),
     event(9, "TeamToolCallCompleted", { tool: delegation("member", [8, 9]) }),
   ]);
-  const kinds = toRows(feed, runDetail(), null).flatMap((row) => (row.kind === "entry" ? row.entry.kind : []));
-  expect(kinds).toEqual(["tool", "note"]);
+  const rows = toRows(feed, runDetail(), null);
+  expect(rows.flatMap((row) => (row.kind === "entry" ? row.entry.kind : []))).toEqual(["tool", "note"]);
+  expect(rows.flatMap((row) => (row.kind === "speaker" ? row.at - START : []))).toEqual([0, 3]);
+});
+
+test("the times of the rows never run backwards", () => {
+  const { run, events } = busyRun();
+  const feed = new RunFeed(run.run_id);
+  feed.apply(events);
+  const times = toRows(feed, run, null).flatMap((row) =>
+    row.kind === "speaker" ? (row.text?.startedAt ?? row.at) : [],
+  );
+  expect(times.length).toBeGreaterThan(3);
+  expect(times).toEqual([...times].sort((a, b) => a - b));
 });

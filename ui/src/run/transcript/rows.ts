@@ -4,8 +4,8 @@ import type { RunDetail } from "../model/types";
 import { componentName, messageOf } from "../model/types";
 
 export type Row =
-  /** With what it did first, which says when; null: it was given a task. */
-  | { kind: "speaker"; key: string; thread: Thread; first: Entry | null }
+  /** With when it began, and with its first text, which says how long it took. */
+  | { kind: "speaker"; key: string; thread: Thread; at: number; text: ModelCall | null }
   | { kind: "task"; key: string; thread: Thread; from: string; text: string }
   /** An entry is timed if no speaker stands above it and says when it was. */
   | { kind: "entry"; key: string; thread: Thread; entry: Entry; isTimed: boolean }
@@ -64,14 +64,14 @@ export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null
   placed.sort((a, b) => a.at - b.at || a.index - b.index);
   const rows: Row[] = [];
   let speaker: Thread | null = null;
-  for (const { index, thread, row } of placed) {
+  for (const { at, index, thread, row } of placed) {
     const next = row(`${thread.runId} ${index}`, thread === speaker);
     if (next.kind === "entry" && next.entry.kind === "step") {
       speaker = null;
     } else if (thread !== speaker) {
       speaker = thread;
-      const first = next.kind === "entry" ? next.entry : null;
-      rows.push({ kind: "speaker", key: `${thread.runId} ${index} speaker`, thread, first });
+      const text = next.kind === "entry" && next.entry.kind === "model" ? next.entry : null;
+      rows.push({ kind: "speaker", key: `${thread.runId} ${index} speaker`, thread, at, text });
     }
     rows.push(next);
   }
